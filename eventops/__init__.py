@@ -1,0 +1,9 @@
+"""Event-driven operators for JAX: ``spikes @ matrix`` at the price of the spikes."""
+
+from .fixed_num import EventFixedNumConn, FixedNumConn
+from .fixed_prob import EventFixedProb
+from .linear import EventLinear, Linear
+
+__version__ = "0.1.0"
+
+__all__ = ["EventFixedNumConn", "EventFixedProb", "EventLinear", "FixedNumConn", "Linear"]

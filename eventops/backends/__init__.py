@@ -1,0 +1,61 @@
+"""Which kernel computes which product: one frozen table, and nothing else chooses.
+
+A product is one of the three partial derivatives of the trilinear form
+``sum_ij s[i] * w[i, j] * g[j]`` of spikes, weights and output cotangents: ``forward`` (by g),
+``spike_cotangent`` (by s) and ``weight_cotangent`` (by w). A kind of storage is ``dense`` (a matrix) or
+``rows`` (:class:`eventops.csr.Rows`).
+"""
+
+from types import MappingProxyType
+
+from . import cpu, reference
+
+BACKENDS = ("reference", "cpu")
+
+# Each entry takes (ctx-free) arrays and the static parameters; see products.py for their shapes.
+IMPLEMENTATIONS = MappingProxyType(
+    {
+        ("dense", "forward", "reference"): reference.dense_forward,
+        ("dense", "spike_cotangent", "reference"): reference.dense_spike_cotangent,
+        ("dense", "weight_cotangent", "reference"): reference.dense_weight_cotangent,
+        ("rows", "forward", "reference"): reference.rows_forward,
+        ("rows", "spike_cotangent", "reference"): reference.rows_spike_cotangent,
+        ("rows", "weight_cotangent", "reference"): reference.rows_weight_cotangent,
+        ("dense", "forward", "cpu"): cpu.dense_forward,
+        # Both are dense in every element that they read or write: XLA's own dot and broadcast serve.
+        ("dense", "spike_cotangent", "cpu"): reference.dense_spike_cotangent,
+        ("dense", "weight_cotangent", "cpu"): reference.dense_weight_cotangent,
+        ("rows", "forward", "cpu"): cpu.rows_forward,
+        ("rows", "spike_cotangent", "cpu"): cpu.rows_spike_cotangent,
+        ("rows", "weight_cotangent", "cpu"): cpu.rows_weight_cotangent,
+    }
+)
+
+
+def available() -> dict[str, str | None]:
+    """Each backend with ``None``, or with the reason why it cannot run here."""
+    return {"reference": None, "cpu": cpu.unavailable()}
+
+
+def check(call: str, backend: str | None) -> str | None:
+    """``backend`` itself, or the error that says what to ask for instead.
+
+    Raises
+    ------
+    ValueError
+        If there is no backend of that name.
+    RuntimeError
+        If the backend cannot run here.
+    """
+    if backend is None:
+        return None
+    if backend not in BACKENDS:
+        names = ", ".join(repr(name) for name in BACKENDS)
+        raise ValueError(
+            f"{call}: unknown backend {backend!r}; use one of {names}, or None for the "
+            "default of the device"
+        )
+    reason = available()[backend]
+    if reason is not None:
+        raise RuntimeError(f"{call}: backend {backend!r} cannot run here: {reason}")
+    return backend

@@ -1,0 +1,90 @@
+// From a spike vector to the list of its events: indices in ascending order, with their values.
+#ifndef EVENTOPS_COMPACT_H_
+#define EVENTOPS_COMPACT_H_
+
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace eventops {
+
+template <typename A>
+struct Event {
+  int32_t index;
+  A value;
+};
+
+// The events of a stack of spike vectors: those of vector b are events[start[b]] .. events[start[b + 1]].
+template <typename A>
+struct EventLists {
+  std::vector<Event<A>> events;
+  std::vector<int64_t> start;
+
+  const Event<A>* begin(int64_t b) const { return events.data() + start[b]; }
+  int64_t count(int64_t b) const { return start[b + 1] - start[b]; }
+  int64_t total() const { return start.back(); }
+};
+
+template <typename A>
+int64_t CompactOne(const bool* spikes, int64_t n, Event<A>* out) {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(spikes);
+  int64_t count = 0;
+  int64_t i = 0;
+  for (; i + 64 <= n; i += 64) {
+    uint64_t words[8];
+    std::memcpy(words, bytes + i, 64);
+    if ((words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7]) == 0) {
+      continue;
+    }
+    for (int w = 0; w < 8; ++w) {
+      // A bool of XLA is the byte 0 or 1, so each set bit is one event (on a little-endian machine).
+      for (uint64_t left = words[w]; left != 0; left &= left - 1) {
+        out[count++] = {static_cast<int32_t>(i + 8 * w + (__builtin_ctzll(left) >> 3)), A(1)};
+      }
+    }
+  }
+  for (; i < n; ++i) {
+    if (bytes[i] != 0) out[count++] = {static_cast<int32_t>(i), A(1)};
+  }
+  return count;
+}
+
+template <typename A>
+int64_t CompactOne(const A* spikes, int64_t n, Event<A>* out) {
+  constexpr int64_t kBlock = 16;
+  int64_t count = 0;
+  int64_t i = 0;
+  for (; i + kBlock <= n; i += kBlock) {
+    bool any = false;
+    for (int64_t k = 0; k < kBlock; ++k) any |= (spikes[i + k] != A(0));
+    if (!any) continue;
+    for (int64_t k = 0; k < kBlock; ++k) {
+      if (spikes[i + k] != A(0)) out[count++] = {static_cast<int32_t>(i + k), spikes[i + k]};
+    }
+  }
+  for (; i < n; ++i) {
+    if (spikes[i] != A(0)) out[count++] = {static_cast<int32_t>(i), spikes[i]};
+  }
+  return count;
+}
+
+// The lists live in a buffer of the calling thread that only grows: one allocation per thread, not one
+// per call. A handler runs to its end on its thread, so nothing else can take the buffer meanwhile.
+template <typename A, typename S>
+const EventLists<A>& Compact(const S* spikes, int64_t n_vectors, int64_t n) {
+  thread_local EventLists<A> lists;
+  lists.start.assign(1, 0);
+  int64_t used = 0;
+  for (int64_t b = 0; b < n_vectors; ++b) {
+    if (static_cast<int64_t>(lists.events.size()) < used + n) {
+      lists.events.resize(used + n + used / 2);
+    }
+    used += CompactOne<A>(spikes + b * n, n, lists.events.data() + used);
+    lists.start.push_back(used);
+  }
+  return lists;
+}
+
+}  // namespace eventops
+
+#endif  // EVENTOPS_COMPACT_H_

@@ -1,0 +1,65 @@
+// What the FFI wrappers share: dtype switches and checked shapes.
+#ifndef EVENTOPS_FFI_UTIL_H_
+#define EVENTOPS_FFI_UTIL_H_
+
+#include <cstdint>
+#include <string>
+
+#include "numbers.h"
+#include "xla/ffi/api/ffi.h"
+
+#define EVENTOPS_EXPORT extern "C" __attribute__((visibility("default")))
+
+// Defines the exported symbol `name` for XLA; the binding is written with the names of xla::ffi.
+#define EVENTOPS_HANDLER(name, impl, ...)                   \
+  EVENTOPS_EXPORT XLA_FFI_Error* name(XLA_FFI_CallFrame* frame) { \
+    using namespace xla::ffi; /* NOLINT */                  \
+    static auto* handler = (__VA_ARGS__).To(impl).release(); \
+    return handler->Call(frame);                            \
+  }                                                         \
+  static_assert(true, "")
+
+namespace eventops {
+
+namespace ffi = xla::ffi;
+
+inline ffi::Error Invalid(const std::string& message) {
+  return ffi::Error::InvalidArgument("eventops: " + message);
+}
+
+// True where the buffer has exactly these dimensions.
+inline bool HasShape(const ffi::AnyBuffer& buffer, std::initializer_list<int64_t> expected) {
+  auto dims = buffer.dimensions();
+  if (dims.size() != expected.size()) return false;
+  size_t i = 0;
+  for (int64_t d : expected) {
+    if (dims[i++] != d) return false;
+  }
+  return true;
+}
+
+// Calls body(W*) with a null pointer of the weights' storage type.
+template <typename F>
+ffi::Error SwitchWeight(ffi::DataType dtype, F body) {
+  switch (dtype) {
+    case ffi::DataType::F32:
+      return body(static_cast<float*>(nullptr));
+    case ffi::DataType::F64:
+      return body(static_cast<double*>(nullptr));
+    case ffi::DataType::F16:
+      return body(static_cast<Float16*>(nullptr));
+    case ffi::DataType::BF16:
+      return body(static_cast<BFloat16*>(nullptr));
+    default:
+      return Invalid("weights must be float16, bfloat16, float32 or float64");
+  }
+}
+
+template <typename A>
+constexpr ffi::DataType AccumulatorDtype() {
+  return sizeof(A) == 8 ? ffi::DataType::F64 : ffi::DataType::F32;
+}
+
+}  // namespace eventops
+
+#endif  // EVENTOPS_FFI_UTIL_H_

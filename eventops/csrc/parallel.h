@@ -1,0 +1,83 @@
+// Work sharing on XLA's own thread pool.
+//
+// The caller and its helpers take units from one atomic counter. The caller never waits for a helper
+// that has not begun: a pool whose threads are all busy (perhaps with callers like this one) would
+// otherwise deadlock. A helper that starts late sees `closed` and touches nothing but the shared state.
+#ifndef EVENTOPS_PARALLEL_H_
+#define EVENTOPS_PARALLEL_H_
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <thread>
+
+#include "xla/ffi/api/ffi.h"
+
+namespace eventops {
+
+class SharedWork {
+ public:
+  explicit SharedWork(int64_t n_units) : n_units_(n_units) {}
+
+  template <typename F>
+  void Drain(F& body) {
+    for (;;) {
+      int64_t unit = next_.fetch_add(1, std::memory_order_relaxed);
+      if (unit >= n_units_) return;
+      body(unit);
+    }
+  }
+
+  // Sequential consistency of (running_, closed_) is what makes the hand-over safe: either the helper
+  // sees that the work is closed, or the caller sees that the helper runs.
+  template <typename F>
+  void Help(F* body) {
+    running_.fetch_add(1);
+    if (!closed_.load()) Drain(*body);
+    running_.fetch_sub(1);
+  }
+
+  void CloseAndWait() {
+    closed_.store(true);
+    for (int spin = 0; running_.load() != 0; ++spin) {
+      if (spin > 1000) std::this_thread::yield();
+    }
+  }
+
+ private:
+  const int64_t n_units_;
+  std::atomic<int64_t> next_{0};
+  std::atomic<int> running_{0};
+  std::atomic<bool> closed_{false};
+};
+
+// Runs body(0) ... body(n_units - 1), in any order, on the calling thread and up to `n_threads - 1`
+// threads of the pool. `n_threads` <= 1 stays on the calling thread.
+template <typename F>
+void ParallelFor(xla::ffi::ThreadPool& pool, int64_t n_threads, int64_t n_units, F body) {
+  n_threads = std::min(n_threads, n_units);
+  if (n_threads <= 1) {
+    for (int64_t unit = 0; unit < n_units; ++unit) body(unit);
+    return;
+  }
+  auto work = std::make_shared<SharedWork>(n_units);
+  F* shared_body = &body;  // outlives every helper that runs it: see CloseAndWait
+  for (int64_t i = 1; i < n_threads; ++i) {
+    pool.Schedule([work, shared_body] { work->Help(shared_body); });
+  }
+  work->Drain(body);
+  work->CloseAndWait();
+}
+
+// Waking a thread of the pool costs microseconds: fewer bytes than this stay on the calling thread.
+constexpr int64_t kBytesWorthAThread = int64_t{1} << 18;
+
+inline int64_t ThreadsFor(xla::ffi::ThreadPool& pool, int64_t bytes) {
+  if (bytes < kBytesWorthAThread) return 1;
+  return std::max<int64_t>(1, pool.num_threads());
+}
+
+}  // namespace eventops
+
+#endif  // EVENTOPS_PARALLEL_H_

@@ -1,0 +1,281 @@
+"""What all operators are: immutable pytrees with a weight, called on spikes."""
+
+import math
+import operator as _operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import backends
+from .csr import Rows
+from .products import event_product
+
+
+class Operator:
+    """Base of the operators: a frozen pytree whose leaves are arrays and whose rest is static.
+
+    A subclass lists its array attributes in ``_arrays`` and everything else in ``_static``.
+    """
+
+    _arrays: tuple[str, ...] = ("weight",)
+    _static: tuple[str, ...] = ("in_size", "out_size", "seed", "float_as_event", "backend")
+    rows: Rows | None = None
+
+    def __init_subclass__(cls):
+        super().__init_subclass__()
+        jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, cls._unflatten, _flatten)
+
+    @classmethod
+    def _unflatten(cls, static, arrays):
+        self = object.__new__(cls)
+        self.__dict__.update(zip(cls._static, static), **dict(zip(cls._arrays, arrays)))
+        return self
+
+    def _set(self, **attributes):
+        self.__dict__.update(attributes)
+
+    def __setattr__(self, name, value):
+        raise AttributeError(
+            f"{type(self).__name__} is immutable: cannot set {name!r}. Use with_weight(w) for other "
+            "weights, or make a new operator"
+        )
+
+    @property
+    def dtype(self):
+        """Dtype of the stored weights."""
+        return self.weight.dtype
+
+    @property
+    def n_synapses(self) -> int:
+        """Number of connections."""
+        return self.in_size * self.out_size if self.rows is None else self.rows.n_synapses
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored: weights and, for sparse operators, the rows."""
+        stored = 0 if self.rows is None else self.rows.nbytes
+        return stored + self.weight.size * self.weight.dtype.itemsize
+
+    def todense(self) -> jax.Array:
+        """The matrix, shape (in_size, out_size), in the weights' dtype."""
+        if self.rows is None:
+            return jnp.broadcast_to(self.weight, (self.in_size, self.out_size))
+        return self.rows.todense(self.weight)
+
+    def _weight_shape(self) -> tuple[int, ...]:
+        """Shape of weights that are not homogeneous."""
+        return (self.in_size, self.out_size) if self.rows is None else (self.rows.n_synapses,)
+
+    def with_weight(self, weight):
+        """The same connectivity with other weights.
+
+        Parameters
+        ----------
+        weight : array
+            Shape () for homogeneous weights, else (in_size, out_size) for dense operators and
+            (n_synapses,), in (pre, post) order, for sparse ones. Floating; numbers that are not arrays
+            take the present dtype.
+
+        Returns
+        -------
+        operator
+            Of the same class. The arrays of the graph are shared, not copied.
+
+        Examples
+        --------
+        Differentiate with respect to the weights:
+
+        >>> import jax, jax.numpy as jnp, eventops as nn
+        >>> op = nn.EventFixedNumConn(4, 6, 2, 0.5)
+        >>> spikes = jnp.array([True, False, True, False])
+        >>> float(jax.grad(lambda w: op.with_weight(w)(spikes).sum())(op.weight))
+        4.0
+        """
+        call = f"{type(self).__name__}.with_weight"
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__)
+        dtype = None if hasattr(weight, "dtype") else self.dtype
+        new._set(weight=weight_array(call, weight, self._weight_shape(), dtype, self.seed))
+        return new
+
+    def __call__(self, spikes):
+        """Propagate spikes.
+
+        Parameters
+        ----------
+        spikes : array, shape (..., in_size)
+            Bool, integer or floating; any leading batch dimensions.
+
+        Returns
+        -------
+        array, shape (..., out_size)
+            Unit: that of the weights. The weights' dtype; for floating spikes the wider of the two.
+        """
+        spikes = spike_array(type(self).__name__, spikes, self.in_size)
+        if self.float_as_event:
+            spikes = unit_events(spikes)
+        return self._product(spikes)
+
+    def _product(self, spikes):
+        shape = (self.in_size, self.out_size)
+        return event_product(spikes, self.weight, shape, self.rows, self.backend)
+
+    def _describe(self) -> list[str]:
+        """Further ``name=value`` parts of the repr."""
+        return []
+
+    def __repr__(self):
+        weight = self.weight
+        if not hasattr(weight, "dtype"):  # while JAX moves placeholders through the tree
+            return f"{type(self).__name__}({self.in_size}, {self.out_size}, weight={weight!r})"
+        kind = "homogeneous" if weight.ndim == 0 else "x".join(map(str, weight.shape))
+        parts = [str(self.in_size), str(self.out_size), *self._describe()]
+        parts.append(f"weight={weight.dtype}[{kind}]")
+        if self.rows is None or isinstance(self.rows, Rows):
+            parts.append(f"n_synapses={self.n_synapses}, nbytes={self.nbytes}")
+        if self.float_as_event:
+            parts.append("float_as_event=True")
+        if self.backend is not None:
+            parts.append(f"backend={self.backend!r}")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+
+def _flatten(op):
+    return (
+        [op.__dict__[name] for name in op._arrays],
+        tuple(op.__dict__[name] for name in op._static),
+    )
+
+
+def _flatten_with_keys(op):
+    arrays, static = _flatten(op)
+    return [(jax.tree_util.GetAttrKey(n), a) for n, a in zip(op._arrays, arrays)], static
+
+
+@jax.custom_jvp
+def unit_events(spikes):
+    """1 for every nonzero spike, in the spikes' dtype.
+
+    The derivative is that of the spikes' value: a surrogate gradient of the spikes passes through.
+    """
+    return spikes if spikes.dtype == jnp.bool_ else (spikes != 0).astype(spikes.dtype)
+
+
+@unit_events.defjvp
+def _unit_events_jvp(primals, tangents):
+    return unit_events(*primals), tangents[0]
+
+
+def spike_array(call: str, spikes, in_size: int) -> jax.Array:
+    """Spikes as an array whose last axis is the pre neurons, or an error that says what is wrong."""
+    spikes = jnp.asarray(spikes)
+    if not (
+        spikes.dtype == jnp.bool_
+        or jnp.issubdtype(spikes.dtype, jnp.integer)
+        or jnp.issubdtype(spikes.dtype, jnp.floating)
+    ):
+        raise TypeError(f"{call}: spikes must be bool, integer or floating, not {spikes.dtype}")
+    if spikes.ndim == 0 or spikes.shape[-1] != in_size:
+        raise ValueError(
+            f"{call}: spikes of shape {spikes.shape} do not fit in_size={in_size}; "
+            f"the last axis must have length {in_size}"
+        )
+    return spikes
+
+
+def size(call: str, name: str, value) -> int:
+    """A population size: a non-negative integer that 32-bit indices can number."""
+    if isinstance(value, (tuple, list)):
+        raise TypeError(
+            f"{call}: {name}={value!r} must be one number of neurons; "
+            f"flatten the population, math.prod({value!r}) neurons"
+        )
+    value = static_int(call, name, value)
+    if not 0 <= value < 2**31:
+        raise ValueError(f"{call}: {name}={value} must be in [0, 2**31)")
+    return value
+
+
+def static_int(call: str, name: str, value) -> int:
+    """A Python integer, or an error where the value is traced or not an integer."""
+    if isinstance(value, jax.core.Tracer):
+        raise TypeError(
+            f"{call}: {name} is traced by a JAX transformation, but it determines shapes or the graph; "
+            "make the operator outside, or mark the argument static"
+        )
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{call}: {name}={value!r} must be an integer, not a bool")
+    try:
+        return _operator.index(value)
+    except TypeError:
+        raise TypeError(
+            f"{call}: {name}={value!r} must be an integer, not {type(value).__name__}"
+        ) from None
+
+
+def seed_value(call: str, seed) -> int:
+    """A seed of the graph generator."""
+    seed = static_int(call, "seed", seed)
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"{call}: seed={seed} must be in [0, 2**63)")
+    return seed
+
+
+def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) -> jax.Array:
+    """Weights from a number, an array or an initialiser.
+
+    Parameters
+    ----------
+    call : str
+        Named in errors.
+    weight : number, array or callable
+        A callable is an initialiser ``f(key, shape, dtype)`` as in ``jax.nn.initializers``; its key is made
+        from ``seed``.
+    shape : tuple of int
+        The shape of weights that are not homogeneous.
+    dtype : dtype or None
+        None keeps the dtype of a floating array and is the default float otherwise.
+    """
+    if dtype is not None:
+        dtype = jnp.dtype(dtype)
+        check_dtype(call, dtype)
+    if callable(weight):
+        made = weight(jax.random.key(seed), shape, dtype or jnp.dtype(jnp.float32))
+        return weight_array(f"{call}: the initialiser", made, shape, dtype, seed)
+    weight = jnp.asarray(weight)
+    if dtype is None:
+        floating = jnp.issubdtype(weight.dtype, jnp.floating)
+        strong = floating and not weight.weak_type
+        dtype = weight.dtype if strong else jnp.dtype(jnp.float32)
+    check_dtype(call, dtype)
+    if jnp.issubdtype(weight.dtype, jnp.complexfloating):
+        raise TypeError(f"{call}: weights must be real, not {weight.dtype}")
+    if weight.shape not in ((), shape):
+        raise ValueError(
+            f"{call}: a weight of shape {weight.shape} does not fit; use a scalar "
+            f"or shape {shape}" + (f" ({math.prod(shape)} synapses)" if len(shape) == 1 else "")
+        )
+    return jax.lax.convert_element_type(weight, dtype)
+
+
+def check_dtype(call: str, dtype) -> None:
+    """Only the storage types that kernels know."""
+    known = ("float16", "bfloat16", "float32", "float64")
+    if dtype.name not in known:
+        raise TypeError(
+            f"{call}: weights of dtype {dtype} are not supported; use {', '.join(known)}"
+        )
+    if dtype.name == "float64" and not jax.config.jax_enable_x64:
+        raise TypeError(f"{call}: float64 weights need jax.config.update('jax_enable_x64', True)")
+
+
+def common(call: str, in_size, out_size, seed, float_as_event, backend) -> dict:
+    """The checked static attributes that every operator has."""
+    return dict(
+        in_size=size(call, "in_size", in_size),
+        out_size=size(call, "out_size", out_size),
+        seed=seed_value(call, seed),
+        float_as_event=bool(float_as_event),
+        backend=backends.check(call, backend),
+    )

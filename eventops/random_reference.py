@@ -1,0 +1,184 @@
+"""The lines of generator version 1 in NumPy: the specification that ``csrc/lines.h`` is tested against.
+
+Every line takes the words of its own Philox stream in order. Here all lines advance together, one word (or
+one 64-bit number) a step; a line that has finished drops out.
+"""
+
+import numpy as np
+
+_STREAM_VERSION = 1 << 16
+_LINES_AT_ONCE_BYTES = 1 << 27
+
+
+def philox(seed: int, block, line, lane: int, stream: int) -> np.ndarray:
+    """Philox4x32-10 (Salmon et al. 2011): four words for each block of each line.
+
+    Parameters
+    ----------
+    seed : int
+        The key, 64 bits.
+    block, line : arrays of int, broadcast against each other
+    lane, stream : int
+        The other two counter words.
+
+    Returns
+    -------
+    array of uint32, shape (..., 4)
+    """
+    block, line = np.broadcast_arrays(np.asarray(block, np.uint64), np.asarray(line, np.uint64))
+    c0, c1 = block.copy(), line.copy()
+    c2 = np.full(block.shape, lane, np.uint64)
+    c3 = np.full(block.shape, stream, np.uint64)
+    low = np.uint64(0xFFFFFFFF)
+    shift = np.uint64(32)
+    k0, k1 = seed & 0xFFFFFFFF, seed >> 32
+    for _ in range(10):
+        p0 = np.uint64(0xD2511F53) * c0
+        p1 = np.uint64(0xCD9E8D57) * c2
+        c0, c1, c2, c3 = (
+            (p1 >> shift) ^ c1 ^ np.uint64(k0),
+            p1 & low,
+            (p0 >> shift) ^ c3 ^ np.uint64(k1),
+            p0 & low,
+        )
+        k0 = (k0 + 0x9E3779B9) & 0xFFFFFFFF
+        k1 = (k1 + 0xBB67AE85) & 0xFFFFFFFF
+    return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def _stream(graph) -> int:
+    return graph.rule | _STREAM_VERSION
+
+
+def _word(graph, lines, index: int) -> np.ndarray:
+    return philox(graph.seed, index // 4, lines, graph.lane, _stream(graph))[..., index % 4]
+
+
+def _number(graph, lines, index: int) -> np.ndarray:
+    """The 64-bit number at this index of each line."""
+    words = philox(graph.seed, index // 2, lines, graph.lane, _stream(graph)).astype(np.uint64)
+    pair = words[..., 2 * (index % 2) : 2 * (index % 2) + 2]
+    return pair[..., 0] | pair[..., 1] << np.uint64(32)
+
+
+def _digit(graph, table, lines, index: int) -> np.ndarray:
+    """The number of thresholds of ``table`` (256, 4) above a uniform 128-bit fraction."""
+    words = table.astype(np.uint64)
+    high = words[:, 2] | words[:, 3] << np.uint64(32)
+    upper = _number(graph, lines, index)
+    rising = high[::-1]
+    digit = 256 - np.searchsorted(rising, upper, side="right")
+    ties = np.flatnonzero(np.searchsorted(rising, upper, side="left") != 256 - digit)
+    low = words[:, 0] | words[:, 1] << np.uint64(32)
+    for i in ties:
+        second = philox(graph.seed, index, lines[i], 1, _stream(graph)).astype(np.uint64)
+        number = second[0] | second[1] << np.uint64(32)
+        while digit[i] < 256 and high[digit[i]] == upper[i] and number < low[digit[i]]:
+            digit[i] += 1
+    return digit
+
+
+def bernoulli(graph, tables: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pre and post of every synapse, in (pre, post) order; ``tables`` from ``random.gap_table``."""
+    lines = np.arange(graph.n_in)
+    skip = 0 if graph.allow_self else 1
+    n = graph.n_out - skip
+    position = np.zeros(graph.n_in, np.int64)  # the first candidate that is not yet decided
+    gap = np.zeros(graph.n_in, np.int64)
+    level = np.zeros(graph.n_in, np.int64)
+    found_pre, found_post = [], []
+    step = 0
+    while lines.size and n > 0:
+        digit = np.zeros(lines.size, np.int64)
+        for d in range(len(tables)):
+            here = np.flatnonzero(level == d)
+            digit[here] = _digit(graph, tables[d], lines[here], step)
+        step += 1
+        gap += digit << (8 * level)
+        level += digit < 256
+        done = level == len(tables)
+        hit = done & (position + gap < n)
+        partner = (position + gap)[hit]
+        found_pre.append(lines[hit])
+        found_post.append(partner + ((partner >= lines[hit]) if skip else 0))
+        ended = position + gap >= n
+        position[done] += gap[done] + 1
+        gap[done] = 0
+        level[done] = 0
+        stays = ~ended & (position < n)
+        lines, position, gap, level = lines[stays], position[stays], gap[stays], level[stays]
+    pre = np.concatenate(found_pre) if found_pre else np.zeros(0, np.int64)
+    post = np.concatenate(found_post) if found_post else np.zeros(0, np.int64)
+    order = np.lexsort((post, pre))
+    return pre[order], post[order]
+
+
+def _below(graph, lines, m, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """A uniform number below ``m`` for each line, and whether this word gives one (Lemire 2019)."""
+    product = _word(graph, lines, index).astype(np.uint64) * m
+    threshold = (np.uint64(2**32) - m) % m
+    return (product >> np.uint64(32)).astype(np.int64), (
+        product & np.uint64(0xFFFFFFFF)
+    ) >= threshold
+
+
+def _fixed(graph, lines: np.ndarray, m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``conn_num`` positions below ``m[i]`` for each line ``i``: line number (0, 1, ...) and position."""
+    k = graph.conn_num
+    if k == 0 or lines.size == 0:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    counts = np.zeros((lines.size, int(m.max())), np.int32)
+    m = m.astype(np.uint64)
+    complement = (k > m // np.uint64(2)) & (not graph.allow_multi)
+    wanted = np.where(complement, m.astype(np.int64) - k, k)
+    taken = np.zeros(lines.size, np.int64)
+    index = 0
+    left = np.flatnonzero(taken < wanted)
+    while left.size:
+        x, good = _below(graph, lines[left], m[left], index)
+        index += 1
+        if not graph.allow_multi:
+            good &= counts[left, x] == 0
+        counts[left[good], x[good]] += 1
+        taken[left[good]] += 1
+        left = left[taken[left] < wanted[left]]
+    inside = np.arange(counts.shape[1])[None, :] < m[:, None].astype(np.int64)
+    counts = np.where(complement[:, None], (counts == 0) & inside, counts)
+    which, position = np.nonzero(counts)
+    repeats = counts[which, position]
+    return np.repeat(which, repeats), np.repeat(position, repeats)
+
+
+def _fixed_lines(
+    graph, lines, n_candidates: int, skips: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Line and partner position of every synapse; ``skips`` is the position left out, or -1."""
+    pieces = []
+    at_once = max(1, _LINES_AT_ONCE_BYTES // (8 * max(n_candidates, 1)))
+    for start in range(0, lines.size, at_once):
+        part, skip = lines[start : start + at_once], skips[start : start + at_once]
+        which, position = _fixed(graph, part, n_candidates - (skip >= 0).astype(np.int64))
+        out = skip[which]
+        pieces.append((part[which], position + ((out >= 0) & (position >= out))))
+    return tuple(np.concatenate(column) for column in zip(*pieces))
+
+
+def fixed_post(graph, selected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pre and post of every synapse, in (pre, post) order, where the out-degree is fixed."""
+    lines = selected.astype(np.int64)
+    skips = np.full(lines.size, -1) if graph.allow_self else lines
+    return _fixed_lines(graph, lines, graph.n_out, skips)
+
+
+def fixed_pre(graph, selected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pre and post of every synapse, in (pre, post) order, where the in-degree is fixed."""
+    lines = np.arange(graph.n_out)
+    skips = np.full(graph.n_out, -1)
+    if not graph.allow_self:
+        place = np.searchsorted(selected, lines)
+        own = (place < selected.size) & (selected[np.minimum(place, selected.size - 1)] == lines)
+        skips = np.where(own, place, -1)
+    post, position = _fixed_lines(graph, lines, selected.size, skips)
+    pre = selected.astype(np.int64)[position]
+    order = np.lexsort((post, pre))
+    return pre[order], post[order]
