@@ -28,6 +28,11 @@ def tile_width(n_out: int, mean_out_degree: float) -> int:
     return min(-(-width // 64) * 64, _WIDEST_TILE)
 
 
+def n_tiles(n_out: int, tile: int) -> int:
+    """Number of tiles of ``n_out`` posts; one, which is empty, for none."""
+    return max(1, -(-n_out // tile))
+
+
 @functools.partial(
     jax.tree_util.register_dataclass,
     data_fields=("ptr", "offsets"),
@@ -56,7 +61,7 @@ class Rows:
 
     @property
     def n_tiles(self) -> int:
-        return -(-self.n_out // self.tile)
+        return n_tiles(self.n_out, self.tile)
 
     @property
     def n_synapses(self) -> int:
@@ -112,10 +117,8 @@ class Rows:
 
 def empty_rows(n_in: int, n_out: int) -> Rows:
     tile = tile_width(n_out, 0)
-    n_tiles = -(-n_out // tile)
-    return Rows(
-        jnp.zeros(n_in * n_tiles + 1, jnp.int32), jnp.zeros(0, jnp.uint16), n_in, n_out, tile
-    )
+    ptr = jnp.zeros(n_in * n_tiles(n_out, tile) + 1, jnp.int32)
+    return Rows(ptr, jnp.zeros(0, jnp.uint16), n_in, n_out, tile)
 
 
 def rows_from_csr(indptr, indices, n_out: int) -> Rows:
@@ -132,9 +135,13 @@ def rows_from_csr(indptr, indices, n_out: int) -> Rows:
     ------
     ValueError
         If an index is out of range or out of order, or the arrays do not fit each other.
+    TypeError
+        If an array is not of integers.
     """
-    indptr = np.asarray(indptr, np.int64)
-    indices = np.asarray(indices, np.int64)
+    indptr = _integers("indptr", indptr)
+    indices = _integers("indices", indices)
+    if not isinstance(n_out, (int, np.integer)) or not 0 <= n_out < 2**31:
+        raise ValueError(f"rows_from_csr: n_out={n_out!r} must be an integer in [0, 2**31)")
     if indptr.ndim != 1 or indptr.size < 1 or indices.ndim != 1:
         raise ValueError(
             f"rows_from_csr: indptr and indices must be vectors, not {indptr.shape} and {indices.shape}"
@@ -160,8 +167,17 @@ def rows_from_csr(indptr, indices, n_out: int) -> Rows:
     if n_in == 0 or n_out == 0:
         return empty_rows(n_in, n_out)
     tile = tile_width(n_out, indices.size / n_in)
-    n_tiles = -(-n_out // tile)
-    counts = np.bincount(row * n_tiles + indices // tile, minlength=n_in * n_tiles)
+    tiles = n_tiles(n_out, tile)
+    counts = np.bincount(row * tiles + indices // tile, minlength=n_in * tiles)
     ptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     offsets = (indices % tile).astype(np.uint16)
     return Rows(jnp.asarray(ptr), jnp.asarray(offsets), n_in, n_out, tile)
+
+
+def _integers(name: str, values) -> np.ndarray:
+    values = np.asarray(values)
+    if values.dtype.kind not in "iu" and values.size:
+        raise TypeError(
+            f"rows_from_csr: {name} must be integers, not {values.dtype}; convert it with astype"
+        )
+    return values.astype(np.int64)

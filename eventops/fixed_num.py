@@ -3,7 +3,7 @@
 import numbers
 
 from . import random
-from .operator import Operator, common, static_int, weight_array
+from .operator import Operator, common, flag, static_int, untraced, weight_array
 from .storage import check_storage
 
 
@@ -105,7 +105,7 @@ class FixedNumConn(Operator):
         check_storage(call, storage)
         self._set(**common(call, in_size, out_size, seed, float_as_event, backend))
         graph = _graph(call, self.in_size, self.out_size, conn_num, options, self.seed)
-        self._set(graph=graph, rows=random.draw(graph))
+        self._set(graph=graph, rows=random.draw(graph, call))
         self._set(weight=weight_array(call, conn_weight, self._weight_shape(), dtype, self.seed))
 
     def _describe(self):
@@ -192,6 +192,8 @@ def _graph(call, in_size, out_size, conn_num, options, seed) -> random.Graph:
             f"{call}: efferent_target={efferent_target!r} must be 'post' (fixed out-degree) or 'pre' "
             "(fixed in-degree)"
         )
+    allow_multi = flag(call, "allow_multi_conn", allow_multi)
+    allow_self = flag(call, "allow_self_conn", allow_self)
     if not allow_self and in_size != out_size:
         raise ValueError(
             f"{call}: allow_self_conn=False needs in_size == out_size, not {in_size} and {out_size}"
@@ -212,8 +214,8 @@ def _graph(call, in_size, out_size, conn_num, options, seed) -> random.Graph:
         n_in=in_size,
         n_out=out_size,
         conn_num=conn_num,
-        allow_multi=bool(allow_multi),
-        allow_self=bool(allow_self),
+        allow_multi=allow_multi,
+        allow_self=allow_self,
         n_selected=n_selected,
         seed=seed,
     )
@@ -221,7 +223,8 @@ def _graph(call, in_size, out_size, conn_num, options, seed) -> random.Graph:
 
 def _proportion(call, name, value, n) -> int:
     """A fraction of ``n``, rounded to nearest (halves up)."""
-    if not isinstance(value, numbers.Real):
+    untraced(call, name, value)
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{call}: {name}={value!r} must be a number in [0, 1]")
     if not 0 <= value <= 1:
         raise ValueError(f"{call}: {name}={value} must be a proportion in [0, 1]")

@@ -3,7 +3,7 @@
 import numbers
 
 from . import random
-from .operator import Operator, common, weight_array
+from .operator import Operator, common, flag, untraced, weight_array
 from .storage import check_storage
 
 
@@ -82,6 +82,7 @@ class EventFixedProb(Operator):
         call = type(self).__name__
         check_storage(call, storage)
         self._set(**common(call, in_size, out_size, seed, float_as_event, backend))
+        allow_self_conn = flag(call, "allow_self_conn", allow_self_conn)
         if not allow_self_conn and self.in_size != self.out_size:
             raise ValueError(
                 f"{call}: allow_self_conn=False needs in_size == out_size, "
@@ -92,10 +93,10 @@ class EventFixedProb(Operator):
             n_in=self.in_size,
             n_out=self.out_size,
             prob=_probability(call, conn_num),
-            allow_self=bool(allow_self_conn),
+            allow_self=allow_self_conn,
             seed=self.seed,
         )
-        self._set(graph=graph, rows=random.draw(graph))
+        self._set(graph=graph, rows=random.draw(graph, call))
         self._set(weight=weight_array(call, conn_weight, self._weight_shape(), dtype, self.seed))
 
     def _describe(self):
@@ -105,6 +106,7 @@ class EventFixedProb(Operator):
 
 
 def _probability(call: str, prob) -> float:
+    untraced(call, "conn_num", prob)
     if isinstance(prob, bool) or not isinstance(prob, numbers.Real):
         raise TypeError(f"{call}: conn_num={prob!r} must be a probability, a float in [0, 1]")
     if isinstance(prob, numbers.Integral) and prob not in (0, 1):

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 
 from .backends.reference import accumulator
 from .operator import Operator, common, weight_array
+from .products import result_dtype
 
 
 class Linear(Operator):
@@ -49,10 +50,11 @@ class Linear(Operator):
         self._set(weight=weight_array(call, weight, self._weight_shape(), dtype, self.seed))
 
     def _product(self, spikes):
-        dtype = _result_dtype(spikes.dtype, self.dtype)
+        dtype = result_dtype(spikes.dtype, self.dtype)
         acc = accumulator(dtype)
         if self.weight.ndim == 0:
-            return _homogeneous(spikes.astype(acc), self.weight, self.out_size, dtype)
+            total = jnp.sum(spikes.astype(acc), axis=-1, keepdims=True) * self.weight.astype(acc)
+            return jnp.broadcast_to(total, (*spikes.shape[:-1], self.out_size)).astype(dtype)
         product = jnp.matmul(
             spikes.astype(acc), self.weight.astype(acc), precision=jax.lax.Precision.HIGHEST
         )
@@ -107,22 +109,4 @@ class EventLinear(Linear):
         self._init_dense(in_size, out_size, weight, dtype, seed, float_as_event, backend)
 
     def _product(self, spikes):
-        if self.weight.ndim == 0:
-            # Every output is the same number: the sum over the events, on any backend.
-            dtype = _result_dtype(spikes.dtype, self.dtype)
-            value = spikes.astype(accumulator(dtype))
-            return _homogeneous(value, self.weight, self.out_size, dtype)
         return Operator._product(self, spikes)
-
-
-def _result_dtype(spikes, weight):
-    return jnp.promote_types(spikes, weight) if jnp.issubdtype(spikes, jnp.floating) else weight
-
-
-def _homogeneous(value, weight, out_size, dtype):
-    """One sum for all outputs. No event, no effect: not even of an infinite weight."""
-    weight = weight.astype(value.dtype)
-    heard = jnp.isfinite(weight) | jnp.any(value != 0, axis=-1, keepdims=True)
-    total = jnp.sum(value, axis=-1, keepdims=True) * weight
-    total = jnp.where(heard, total, jnp.zeros((), value.dtype)).astype(dtype)
-    return jnp.broadcast_to(total, (*value.shape[:-1], out_size))

@@ -41,6 +41,9 @@ class Operator:
             "weights, or make a new operator"
         )
 
+    def __delattr__(self, name):
+        raise AttributeError(f"{type(self).__name__} is immutable: cannot delete {name!r}")
+
     @property
     def dtype(self):
         """Dtype of the stored weights."""
@@ -132,7 +135,8 @@ class Operator:
         kind = "homogeneous" if weight.ndim == 0 else "x".join(map(str, weight.shape))
         parts = [str(self.in_size), str(self.out_size), *self._describe()]
         parts.append(f"weight={weight.dtype}[{kind}]")
-        if self.rows is None or isinstance(self.rows, Rows):
+        # A tree whose arrays were mapped to something else still has a repr.
+        if self.rows is None or getattr(self.rows.offsets, "ndim", 0) == 1:
             parts.append(f"n_synapses={self.n_synapses}, nbytes={self.nbytes}")
         if self.float_as_event:
             parts.append("float_as_event=True")
@@ -169,7 +173,7 @@ def _unit_events_jvp(primals, tangents):
 
 def spike_array(call: str, spikes, in_size: int) -> jax.Array:
     """Spikes as an array whose last axis is the pre neurons, or an error that says what is wrong."""
-    spikes = jnp.asarray(spikes)
+    spikes = _as_array(call, "spikes", spikes)
     if not (
         spikes.dtype == jnp.bool_
         or jnp.issubdtype(spikes.dtype, jnp.integer)
@@ -197,13 +201,48 @@ def size(call: str, name: str, value) -> int:
     return value
 
 
-def static_int(call: str, name: str, value) -> int:
-    """A Python integer, or an error where the value is traced or not an integer."""
+# 2**48 bytes is what a process can address at most.
+_MOST_WEIGHTS = 2**48
+
+
+def _as_array(call: str, name: str, value) -> jax.Array:
+    if value is not None:
+        try:
+            return jnp.asarray(value)
+        except (TypeError, ValueError):
+            pass
+    raise TypeError(f"{call}: {name}={value!r} must be a number or an array of numbers")
+
+
+def _as_dtype(call: str, dtype):
+    try:
+        return jnp.dtype(dtype)
+    except TypeError:
+        raise TypeError(
+            f"{call}: dtype={dtype!r} is not a dtype; use float16, bfloat16, float32 or float64"
+        ) from None
+
+
+def untraced(call: str, name: str, value) -> None:
+    """Raise where a value that determines shapes or the graph is traced."""
     if isinstance(value, jax.core.Tracer):
         raise TypeError(
             f"{call}: {name} is traced by a JAX transformation, but it determines shapes or the graph; "
             "make the operator outside, or mark the argument static"
         )
+
+
+def flag(call: str, name: str, value) -> bool:
+    """A static truth value."""
+    untraced(call, name, value)
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{call}: {name}={value!r} must be True or False")
+    return bool(value)
+
+
+def static_int(call: str, name: str, value) -> int:
+    """A Python integer, or an error where the value is traced or not an integer."""
+    untraced(call, name, value)
     if isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{call}: {name}={value!r} must be an integer, not a bool")
     try:
@@ -238,12 +277,17 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
         None keeps the dtype of a floating array and is the default float otherwise.
     """
     if dtype is not None:
-        dtype = jnp.dtype(dtype)
+        dtype = _as_dtype(call, dtype)
         check_dtype(call, dtype)
     if callable(weight):
+        if math.prod(shape) >= _MOST_WEIGHTS:
+            raise ValueError(
+                f"{call}: {' x '.join(map(str, shape))} weights are more than can be addressed; "
+                "use smaller sizes or a sparse operator"
+            )
         made = weight(jax.random.key(seed), shape, dtype or jnp.dtype(jnp.float32))
         return weight_array(f"{call}: the initialiser", made, shape, dtype, seed)
-    weight = jnp.asarray(weight)
+    weight = _as_array(call, "weight", weight)
     if dtype is None:
         floating = jnp.issubdtype(weight.dtype, jnp.floating)
         strong = floating and not weight.weak_type
@@ -276,6 +320,6 @@ def common(call: str, in_size, out_size, seed, float_as_event, backend) -> dict:
         in_size=size(call, "in_size", in_size),
         out_size=size(call, "out_size", out_size),
         seed=seed_value(call, seed),
-        float_as_event=bool(float_as_event),
+        float_as_event=flag(call, "float_as_event", float_as_event),
         backend=backends.check(call, backend),
     )

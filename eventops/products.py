@@ -186,6 +186,14 @@ ad.primitive_transposes[spike_cotangent_p] = _skipping_zeros(_spike_cotangent_tr
 ad.primitive_transposes[weight_cotangent_p] = _skipping_zeros(_weight_cotangent_transpose)
 
 
+def result_dtype(spikes, weight):
+    """The weights' dtype; for floating spikes the wider of the two, whatever promotion JAX is set to."""
+    if not jnp.issubdtype(spikes, jnp.floating):
+        return weight
+    with jax.numpy_dtype_promotion("standard"):
+        return jnp.promote_types(spikes, weight)
+
+
 def event_product(spikes, weight, shape: tuple[int, int], rows: Rows | None, backend: str | None):
     """``spikes @ matrix`` over the nonzero spikes only.
 
@@ -194,7 +202,7 @@ def event_product(spikes, weight, shape: tuple[int, int], rows: Rows | None, bac
     spikes : array, shape (..., n_in)
         Bool, integer or floating.
     weight : array
-        Shape ``shape`` if ``rows`` is None, else () or (n_synapses,). Floating.
+        Shape ``shape`` if ``rows`` is None, else (n_synapses,); or () for one number. Floating.
     shape : (n_in, n_out)
     rows : Rows or None
         Where the weights stand; None for a dense matrix.
@@ -205,9 +213,7 @@ def event_product(spikes, weight, shape: tuple[int, int], rows: Rows | None, bac
     array, shape (..., n_out)
         Of the weights' dtype, or for floating spikes of the wider of the two.
     """
-    dtype = weight.dtype
-    if jnp.issubdtype(spikes.dtype, jnp.floating):
-        dtype = jnp.promote_types(spikes.dtype, dtype)
+    dtype = result_dtype(spikes.dtype, weight.dtype)
     if dtype == jnp.float64:
         weight = weight.astype(dtype)
     lead = spikes.shape[:-1]
@@ -216,9 +222,11 @@ def event_product(spikes, weight, shape: tuple[int, int], rows: Rows | None, bac
         return jnp.zeros((*lead, shape[1]), dtype)
     if spikes.dtype != jnp.bool_:
         spikes = spikes.astype(accumulator(weight.dtype))
-    kind, tile, graph = (
-        ("dense", 0, ()) if rows is None else ("rows", rows.tile, (rows.ptr, rows.offsets))
-    )
+    kind, tile, graph = "rows", 0, ()
+    if rows is None:
+        kind = "uniform" if weight.ndim == 0 else "dense"
+    else:
+        tile, graph = rows.tile, (rows.ptr, rows.offsets)
     out = forward_p.bind(
         spikes.reshape(1, math.prod(lead), shape[0]),
         weight[None],

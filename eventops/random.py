@@ -16,7 +16,7 @@ import numpy as np
 
 from . import random_reference
 from .backends import cpu
-from .csr import MAX_SYNAPSES, Rows, empty_rows, tile_width
+from .csr import MAX_SYNAPSES, Rows, empty_rows, n_tiles, tile_width
 
 GENERATOR_VERSION = 1
 
@@ -71,12 +71,6 @@ class Graph:
         lines = self.n_selected if self.rule == FIXED_POST else self.n_out
         return lines * self.conn_num
 
-    def predicted_nbytes(self) -> float:
-        """Bytes that :class:`eventops.csr.Rows` stores for this graph, by formula."""
-        n = self.expected_synapses()
-        tile = tile_width(self.n_out, n / max(self.n_in, 1))
-        return 2 * n + 4 * (self.n_in * -(-self.n_out // tile) + 1)
-
 
 # One digit of a gap takes 256 values; four digits exceed every admissible size.
 _DIGIT_BITS = 8
@@ -122,13 +116,15 @@ def gap_table(prob: float) -> np.ndarray:
     return np.array(digits, np.uint32)
 
 
-def draw(graph: Graph, *, reference: bool = False) -> Rows:
+def draw(graph: Graph, call: str = "random.draw", *, reference: bool = False) -> Rows:
     """Draw a graph, natively where the native library is present.
 
     Parameters
     ----------
     graph : Graph
         Checked by the operators; see there for the errors.
+    call : str
+        Named in errors.
     reference : bool
         Draw with NumPy instead: the same graph, slowly.
 
@@ -140,15 +136,15 @@ def draw(graph: Graph, *, reference: bool = False) -> Rows:
     expected = graph.expected_synapses()
     if expected > MAX_SYNAPSES:
         raise ValueError(
-            f"a graph of {graph.n_in} x {graph.n_out} neurons with about {expected:.4g} synapses is more "
+            f"{call}: a graph of {graph.n_in} x {graph.n_out} neurons with about {expected:.4g} synapses is more "
             f"than {MAX_SYNAPSES} synapses; split the projection over several operators"
         )
     if expected == 0:
         return empty_rows(graph.n_in, graph.n_out)
     tile = tile_width(graph.n_out, expected / graph.n_in)
-    if graph.n_in * -(-graph.n_out // tile) >= MAX_SYNAPSES:
+    if graph.n_in * n_tiles(graph.n_out, tile) >= MAX_SYNAPSES:
         raise ValueError(
-            f"a graph of {graph.n_in} x {graph.n_out} neurons needs more row pointers than 32 bits can "
+            f"{call}: a graph of {graph.n_in} x {graph.n_out} neurons needs more row pointers than 32 bits can "
             "number; split the projection over several operators"
         )
     reference = reference or cpu.unavailable() is not None
@@ -189,7 +185,7 @@ def _draw_native(graph: Graph, selected: np.ndarray, tile: int) -> Rows:
         seed=np.int64(graph.seed),
         lane=np.int64(graph.lane),
     )
-    n_ptr = graph.n_in * -(-graph.n_out // tile) + 1
+    n_ptr = graph.n_in * n_tiles(graph.n_out, tile) + 1
     with jax.default_device(jax.local_devices(backend="cpu")[0]):
         ptr = jax.jit(
             lambda *args: jax.ffi.ffi_call(
@@ -212,8 +208,8 @@ def _draw_reference(graph: Graph, selected: np.ndarray, tile: int) -> Rows:
         pre, post = random_reference.fixed_post(graph, selected)
     else:
         pre, post = random_reference.fixed_pre(graph, selected)
-    n_tiles = -(-graph.n_out // tile)
-    counts = np.bincount(pre * n_tiles + post // tile, minlength=graph.n_in * n_tiles)
+    tiles = n_tiles(graph.n_out, tile)
+    counts = np.bincount(pre * tiles + post // tile, minlength=graph.n_in * tiles)
     ptr = np.concatenate([[0], np.cumsum(counts)])
     if ptr[-1] > MAX_SYNAPSES:
         raise ValueError("the graph has more than 2**31 - 1 synapses: split the projection")

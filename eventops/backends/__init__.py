@@ -3,7 +3,7 @@
 A product is one of the three partial derivatives of the trilinear form
 ``sum_ij s[i] * w[i, j] * g[j]`` of spikes, weights and output cotangents: ``forward`` (by g),
 ``spike_cotangent`` (by s) and ``weight_cotangent`` (by w). A kind of storage is ``dense`` (a matrix) or
-``rows`` (:class:`eventops.csr.Rows`).
+``rows`` (:class:`eventops.csr.Rows`) or ``uniform`` (one number for all pairs).
 """
 
 from types import MappingProxyType
@@ -18,6 +18,9 @@ IMPLEMENTATIONS = MappingProxyType(
         ("dense", "forward", "reference"): reference.dense_forward,
         ("dense", "spike_cotangent", "reference"): reference.dense_spike_cotangent,
         ("dense", "weight_cotangent", "reference"): reference.dense_weight_cotangent,
+        ("uniform", "forward", "reference"): reference.uniform_forward,
+        ("uniform", "spike_cotangent", "reference"): reference.uniform_spike_cotangent,
+        ("uniform", "weight_cotangent", "reference"): reference.uniform_weight_cotangent,
         ("rows", "forward", "reference"): reference.rows_forward,
         ("rows", "spike_cotangent", "reference"): reference.rows_spike_cotangent,
         ("rows", "weight_cotangent", "reference"): reference.rows_weight_cotangent,
@@ -25,6 +28,10 @@ IMPLEMENTATIONS = MappingProxyType(
         # Both are dense in every element that they read or write: XLA's own dot and broadcast serve.
         ("dense", "spike_cotangent", "cpu"): reference.dense_spike_cotangent,
         ("dense", "weight_cotangent", "cpu"): reference.dense_weight_cotangent,
+        # Every output is the same sum, so there is nothing for a kernel to do.
+        ("uniform", "forward", "cpu"): reference.uniform_forward,
+        ("uniform", "spike_cotangent", "cpu"): reference.uniform_spike_cotangent,
+        ("uniform", "weight_cotangent", "cpu"): reference.uniform_weight_cotangent,
         ("rows", "forward", "cpu"): cpu.rows_forward,
         ("rows", "spike_cotangent", "cpu"): cpu.rows_spike_cotangent,
         ("rows", "weight_cotangent", "cpu"): cpu.rows_weight_cotangent,

@@ -4,6 +4,7 @@ import ctypes
 import functools
 import os
 import pathlib
+import threading
 import warnings
 
 import jax
@@ -22,14 +23,26 @@ _HANDLERS = (
     "DrawCount",
     "DrawFill",
 )
-HOW_TO_BUILD = "install a C++17 compiler and run 'pip install --no-cache-dir --force-reinstall --no-deps .' again"
+HOW_TO_BUILD = "install a C++17 compiler, then eventops again (pip install --force-reinstall ...)"
+
+
+# Handlers are registered once, also where the first operators are made on several threads.
+_loading = threading.Lock()
+
+
+def _load() -> tuple[ctypes.CDLL | None, str | None]:
+    with _loading:
+        return _load_once()
 
 
 @functools.cache
-def _load() -> tuple[ctypes.CDLL | None, str | None]:
+def _load_once() -> tuple[ctypes.CDLL | None, str | None]:
     """The library with its handlers registered, or the reason why there is none."""
     if os.environ.get("EVENTOPS_NATIVE", "1") == "0":
         return None, "the environment variable EVENTOPS_NATIVE=0 turns the native library off"
+    wish = os.environ.get("EVENTOPS_ISA")
+    if wish not in (None, "plain", "avx2", "avx512"):
+        raise ValueError(f"EVENTOPS_ISA={wish!r} must be plain, avx2 or avx512, or not set")
     paths = [pathlib.Path(folder) / "_native.so" for folder in eventops.__path__]
     path = next((path for path in paths if path.exists()), None)
     if path is None:

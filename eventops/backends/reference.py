@@ -1,7 +1,8 @@
 """The products in plain ``jax.numpy``, on any device: the specification of every other backend.
 
 Shapes: spikes ``(V, B, n_in)`` of bool or the accumulator's dtype, output cotangents ``g`` ``(V, B, n_out)``,
-weights ``(V, n_in, n_out)`` for ``dense``, and ``(V,)`` (homogeneous) or ``(V, n_synapses)`` for ``rows``.
+weights ``(V, n_in, n_out)`` for ``dense``, ``(V,)`` for ``uniform``, and ``(V,)`` (homogeneous) or
+``(V, n_synapses)`` for ``rows``.
 V counts weight sets, B the vectors that share one. Sums are made in the accumulator's dtype.
 """
 
@@ -37,6 +38,21 @@ def dense_spike_cotangent(weight, g, *, shape, tile):
 
 def dense_weight_cotangent(spikes, g, *, shape, tile, homogeneous):
     return jnp.sum(_times(spikes[:, :, :, None], g[:, :, None, :]), axis=1)
+
+
+def uniform_forward(spikes, weight, *, shape, tile):
+    weight = weight.astype(accumulator(weight.dtype))[:, None, None]
+    total = jnp.sum(_times(spikes, weight), axis=2, keepdims=True)
+    return jnp.broadcast_to(total, (*spikes.shape[:2], shape[1]))
+
+
+def uniform_spike_cotangent(weight, g, *, shape, tile):
+    total = jnp.sum(g, axis=2, keepdims=True) * weight.astype(g.dtype)[:, None, None]
+    return jnp.broadcast_to(total, (*g.shape[:2], shape[0]))
+
+
+def uniform_weight_cotangent(spikes, g, *, shape, tile, homogeneous):
+    return jnp.sum(_times(spikes, jnp.sum(g, axis=2, keepdims=True)), axis=(1, 2))
 
 
 def _synapses(ptr, offsets, shape, tile):

@@ -13,6 +13,7 @@ namespace eventops {
 namespace {
 
 constexpr int64_t kRowsPerUnit = 64;
+constexpr int64_t kMaxSize = std::numeric_limits<int32_t>::max();
 
 struct Graph {
   int64_t rule = 0, n_in = 0, n_out = 0, tile = 0, n_tiles = 0, conn_num = 0;
@@ -149,17 +150,30 @@ ffi::Error Fill(ffi::ThreadPool& pool, const Graph& graph, const int32_t* ptr, i
 
 ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, int64_t ptr_length, ffi::Dictionary attrs,
                      Graph* graph) {
+  bool complete = true;
   const auto get = [&](const char* name) {
     auto value = attrs.get<int64_t>(name);
-    return value.has_value() ? *value : int64_t{-1};  // refused by the checks below
+    complete &= value.has_value();
+    return value.has_value() ? *value : int64_t{0};
   };
   *graph = {get("rule"), get("n_in"), get("n_out"), get("tile"), 0, get("conn_num"),
             get("allow_multi") == 1, get("allow_self") == 1, static_cast<uint64_t>(get("seed")), get("lane"),
             static_cast<const int32_t*>(selected.untyped_data()),
             static_cast<int64_t>(selected.element_count()), gaps.untyped_data(),
             static_cast<int64_t>(gaps.element_count()) / 1024};
-  if (graph->n_in <= 0 || graph->n_out <= 0 || graph->tile <= 0 || graph->tile > 65536) {
+  if (!complete) return Invalid("draw: an attribute is missing");
+  if (selected.element_type() != ffi::DataType::S32 || gaps.element_type() != ffi::DataType::U32) {
+    return Invalid("draw: selected must be int32 and gaps uint32");
+  }
+  if (graph->n_in <= 0 || graph->n_out <= 0 || graph->tile <= 0 || graph->tile > 65536 ||
+      graph->n_in > kMaxSize || graph->n_out > kMaxSize || graph->conn_num > kMaxSize) {
     return Invalid("draw: sizes are out of range");
+  }
+  if (graph->n_selected > graph->n_in) return Invalid("draw: more neurons selected than there are");
+  for (int64_t i = 0, previous = -1; i < graph->n_selected; previous = graph->selected[i++]) {
+    if (graph->selected[i] <= previous || graph->selected[i] >= graph->n_in) {
+      return Invalid("draw: selected must ascend within [0, n_in)");
+    }
   }
   graph->n_tiles = (graph->n_out + graph->tile - 1) / graph->tile;
   if (ptr_length != graph->n_in * graph->n_tiles + 1) return Invalid("draw: ptr has the wrong length");

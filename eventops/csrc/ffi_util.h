@@ -3,6 +3,7 @@
 #define EVENTOPS_FFI_UTIL_H_
 
 #include <cstdint>
+#include <new>
 #include <string>
 
 #include "numbers.h"
@@ -11,12 +12,13 @@
 #define EVENTOPS_EXPORT extern "C" __attribute__((visibility("default")))
 
 // Defines the exported symbol `name` for XLA; the binding is written with the names of xla::ffi.
-#define EVENTOPS_HANDLER(name, impl, ...)                   \
-  EVENTOPS_EXPORT XLA_FFI_Error* name(XLA_FFI_CallFrame* frame) { \
-    using namespace xla::ffi; /* NOLINT */                  \
-    static auto* handler = (__VA_ARGS__).To(impl).release(); \
-    return handler->Call(frame);                            \
-  }                                                         \
+#define EVENTOPS_HANDLER(name, impl, ...)                                               \
+  EVENTOPS_EXPORT XLA_FFI_Error* name(XLA_FFI_CallFrame* frame) {                       \
+    using namespace xla::ffi; /* NOLINT */                                              \
+    static auto* handler =                                                              \
+        (__VA_ARGS__).To([](auto... args) { return eventops::Guarded(impl, args...); }).release(); \
+    return handler->Call(frame);                                                        \
+  }                                                                                     \
   static_assert(true, "")
 
 namespace eventops {
@@ -25,6 +27,16 @@ namespace ffi = xla::ffi;
 
 inline ffi::Error Invalid(const std::string& message) {
   return ffi::Error::InvalidArgument("eventops: " + message);
+}
+
+// Out of memory is an error of the call, not the end of the process.
+template <typename F, typename... Args>
+ffi::Error Guarded(F impl, Args... args) {
+  try {
+    return impl(args...);
+  } catch (const std::bad_alloc&) {
+    return ffi::Error(ffi::ErrorCode::kResourceExhausted, "eventops: out of memory");
+  }
 }
 
 // True where the buffer has exactly these dimensions.

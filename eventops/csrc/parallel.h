@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <new>
 #include <thread>
 
 #include "xla/ffi/api/ffi.h"
@@ -20,12 +21,18 @@ class SharedWork {
  public:
   explicit SharedWork(int64_t n_units) : n_units_(n_units) {}
 
+  // The only exception of a body is a failed allocation. It must not leave a thread of the pool, nor the
+  // caller before its helpers are done: it is kept, and thrown again by CloseAndWait.
   template <typename F>
   void Drain(F& body) {
-    for (;;) {
-      int64_t unit = next_.fetch_add(1, std::memory_order_relaxed);
-      if (unit >= n_units_) return;
-      body(unit);
+    try {
+      for (;;) {
+        int64_t unit = next_.fetch_add(1, std::memory_order_relaxed);
+        if (unit >= n_units_) return;
+        body(unit);
+      }
+    } catch (const std::bad_alloc&) {
+      out_of_memory_.store(true);
     }
   }
 
@@ -43,6 +50,7 @@ class SharedWork {
     for (int spin = 0; running_.load() != 0; ++spin) {
       if (spin > 1000) std::this_thread::yield();
     }
+    if (out_of_memory_.load()) throw std::bad_alloc();
   }
 
  private:
@@ -50,6 +58,7 @@ class SharedWork {
   std::atomic<int64_t> next_{0};
   std::atomic<int> running_{0};
   std::atomic<bool> closed_{false};
+  std::atomic<bool> out_of_memory_{false};
 };
 
 // Runs body(0) ... body(n_units - 1), in any order, on the calling thread and up to `n_threads - 1`

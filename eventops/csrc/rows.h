@@ -27,6 +27,18 @@ struct Rows {
     return {begin, std::clamp<int64_t>(p[1], begin, n_synapses)};
   }
   int64_t TileWidth(int64_t t) const { return std::min(tile, n_out - t * tile); }
+
+  // The numbers of one tile of an output vector, with every offset kept inside.
+  template <typename A>
+  struct TileOf {
+    const A* values;
+    uint32_t last;
+    A operator[](uint32_t offset) const { return values[std::min(offset, last)]; }
+  };
+  template <typename A>
+  TileOf<A> Tile(const A* vector, int64_t t) const {
+    return {vector + t * tile, static_cast<uint32_t>(TileWidth(t) - 1)};
+  }
 };
 
 }  // namespace eventops

@@ -38,7 +38,7 @@ A GatherRow(const Rows& rows, int64_t row, const A* g) {
   for (int64_t t = 0; t < rows.n_tiles; ++t) {
     const auto s = rows.SegmentOf(row, t);
     const uint16_t* offset = rows.offsets + s.begin;
-    const A* tile = g + t * rows.tile;
+    const auto tile = rows.Tile(g, t);
     sum += SumOf<A>(s.end - s.begin, [&](int64_t k) { return tile[offset[k]]; });
   }
   return sum;
@@ -51,7 +51,7 @@ A GatherWeightedRow(const Rows& rows, int64_t row, const W* weight, const A* g) 
     const auto s = rows.SegmentOf(row, t);
     const uint16_t* offset = rows.offsets + s.begin;
     const W* w = weight + s.begin;
-    const A* tile = g + t * rows.tile;
+    const auto tile = rows.Tile(g, t);
     sum += SumOf<A>(s.end - s.begin, [&](int64_t k) { return Load(w + k) * tile[offset[k]]; });
   }
   return sum;
@@ -118,16 +118,18 @@ void SynapseWeightCotangent(ffi::ThreadPool& pool, const Rows& rows, const RowsS
     const int64_t v = unit / chunks, first = unit % chunks * kRowsPerUnit;
     const int64_t last = std::min(first + kRowsPerUnit, rows.n_in);
     A* dw = out + v * rows.n_synapses;
-    const int64_t begin = rows.SegmentOf(first, 0).begin;
-    std::fill(dw + begin, dw + std::max(begin, rows.SegmentOf(last - 1, rows.n_tiles - 1).end), A(0));
+    // Neighbours meet at the same pointer and the ends are those of the buffer: nothing stays unset.
+    const int64_t begin = first == 0 ? 0 : rows.SegmentOf(first, 0).begin;
+    const int64_t end = last == rows.n_in ? rows.n_synapses : rows.SegmentOf(last, 0).begin;
+    if (begin < end) std::fill(dw + begin, dw + end, A(0));
     for (int64_t b = v * shape.n_batch; b < (v + 1) * shape.n_batch; ++b) {
-      const Event<A>* end = lists.begin(b) + lists.count(b);
+      const Event<A>* events_end = lists.begin(b) + lists.count(b);
       const Event<A>* e = std::lower_bound(
-          lists.begin(b), end, first, [](const Event<A>& x, int64_t row) { return x.index < row; });
-      for (; e != end && e->index < last; ++e) {
+          lists.begin(b), events_end, first, [](const Event<A>& x, int64_t row) { return x.index < row; });
+      for (; e != events_end && e->index < last; ++e) {
         for (int64_t t = 0; t < rows.n_tiles; ++t) {
           const auto s = rows.SegmentOf(e->index, t);
-          const A* tile = g + b * rows.n_out + t * rows.tile;
+          const auto tile = rows.Tile(g + b * rows.n_out, t);
           for (int64_t k = s.begin; k < s.end; ++k) dw[k] += e->value * tile[rows.offsets[k]];
         }
       }

@@ -1,0 +1,45 @@
+# The table of contents: what is made, and in which order.
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+if "sweep" not in config:
+
+    configfile: "config/config.yaml"
+
+
+report: "workflow/report/workflow.rst"
+
+
+# config -> jobs
+include: "workflow/rules/common.smk"
+include: "workflow/rules/machine.smk"
+# jobs -> verified jobs
+include: "workflow/rules/verify.smk"
+# verified jobs -> timed records
+include: "workflow/rules/measure.smk"
+# records -> tables
+include: "workflow/rules/table.smk"
+# tables -> figures
+include: "workflow/rules/plots.smk"
+# tables and figures -> report, and the verdict
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        REPORT,
+        VERDICT,
+
+
+onsuccess:
+    print(f"\nThe report: {Path(REPORT).resolve()}\n")
+
+
+onerror:
+    if Path(REPORT).exists():
+        print(
+            f"\nThe run failed. The report as far as it got: {Path(REPORT).resolve()}\n"
+        )

@@ -1,0 +1,233 @@
+"""Facts of the machine: what it is, what is installed, how fast it reads memory, which devices it has."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+PACKAGES = (
+    "jax",
+    "jaxlib",
+    "numpy",
+    "scipy",
+    "pandas",
+    "seaborn",
+    "snakemake",
+    "brainevent",
+    "numba",
+    "torch",
+)
+THREAD_VARIABLES = (
+    "XLA_FLAGS",
+    "JAX_PLATFORMS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
+    "EVENTOPS_THREADS",
+)
+# What the equality and the speed of the operators depend on: a change makes records outdated.
+OPERATOR_SOURCES = ("*.py", "backends/*.py", "csrc/*")
+
+
+def slug() -> str:
+    """A name of the hardware that serves as a directory: CPU, cores, memory and the GPU if there is one."""
+    cpu = re.sub(r"\(R\)|\(TM\)|CPU|Processor|@.*|\d+-Core", " ", _cpu_name())
+    gib = round(memory_bytes() / 2**30)
+    names, gpu = _offered()
+    text = f"{cpu}-{os.cpu_count()}c-{gib}g {gpu if 'gpu' in names else ''}".lower()
+    return re.sub(r"[^a-z0-9]+", "-", text).strip("-")
+
+
+def facts(version: str, native: dict) -> dict:
+    """Everything that goes into ``machine.json`` except the slug's override.
+
+    Parameters
+    ----------
+    version
+        The version of eventops.
+    native
+        Backend to None where it runs, or the reason why not.
+    """
+    names, gpu_note = _offered()
+    return {
+        "slug": slug(),
+        "cpu": _cpu_name(),
+        "isa": _isa(),
+        "n_cores": os.cpu_count(),
+        "memory_bytes": memory_bytes(),
+        "caches": caches(),
+        "gpu": gpu_note,
+        "os": platform.platform(),
+        "python": platform.python_version(),
+        "versions": versions(),
+        "eventops": version,
+        "native": native.get("cpu", "unknown") is None,
+        "backends": native,
+        "threads": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
+        "read_bandwidth_bytes_per_s": read_bandwidth(),
+        "devices": names,
+        "generated_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    }
+
+
+def devices(asked: str | list[str]) -> list[str]:
+    """The devices to run on: what JAX offers, or those asked for by name.
+
+    Raises
+    ------
+    ValueError
+        For a device that was asked for and is not there.
+    """
+    offered, note = _offered()
+    if asked == "auto":
+        return offered
+    for name in asked:
+        if name not in offered:
+            raise ValueError(
+                f"config: devices asks for {name!r}, but JAX offers only {', '.join(offered)} here"
+                f" ({note}); remove it, or use devices: auto"
+            )
+    return list(asked)
+
+
+@functools.cache
+def _offered() -> tuple[list[str], str | None]:
+    """Names of the devices, and what is to be said about the GPU.
+
+    JAX is asked in a process of its own, because asking it here would reserve the GPU's memory. Without a
+    plugin there is nothing to ask.
+    """
+    if importlib.util.find_spec("jax_plugins") is None and not importlib.metadata.entry_points(
+        group="jax_plugins"
+    ):
+        return ["cpu"], "none: no GPU plugin of JAX is installed (pip install 'jax[cuda12]')"
+    code = (
+        "import jax, json; print(json.dumps([[d.platform, d.device_kind] for d in jax.devices()]))"
+    )
+    environment = {**os.environ, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    answer = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False
+    )
+    if answer.returncode != 0:
+        reason = answer.stderr.strip().splitlines()[-1:] or ["no message"]
+        return ["cpu"], f"none: JAX could not list devices ({reason[0]})"
+    found = json.loads(answer.stdout.strip().splitlines()[-1])
+    gpus = [kind for place, kind in found if place in ("gpu", "cuda")]
+    return (["cpu", "gpu"], gpus[0]) if gpus else (["cpu"], "none: JAX offers no GPU here")
+
+
+def read_bandwidth(seconds: float = 1.5) -> float:
+    """Bytes per second that all cores together read from memory.
+
+    Each core reads its own part of a buffer that is several times larger than the last cache, by two
+    simple reductions that NumPy runs without Python's lock; the best pass counts.
+    """
+    last_cache = max([size for size in caches().values()], default=32 * 2**20)
+    total = int(min(max(8 * last_cache, 2**28), memory_bytes() // 8))
+    cores = os.cpu_count() or 1
+    part = total // (4 * cores)
+    parts = [np.ones(part, dtype=np.float32) for _ in range(cores)]
+    rows = 256
+    methods = (
+        lambda x: np.dot(x, x),
+        lambda x: np.maximum.reduce(x[: x.size // rows * rows].reshape(rows, -1), axis=1),
+    )
+    best = 0.0
+    with ThreadPoolExecutor(cores) as pool:
+        for method in methods:
+            list(pool.map(method, parts))
+            stop = time.perf_counter() + seconds / len(methods)
+            while time.perf_counter() < stop:
+                start = time.perf_counter()
+                list(pool.map(method, parts))
+                best = max(best, 4 * part * cores / (time.perf_counter() - start))
+    return best
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of what the numbers depend on; None for what is not installed."""
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def fingerprint(*extra: str) -> str:
+    """A short hash of the operators' sources and of the named modules of the benchmark.
+
+    Parameters
+    ----------
+    *extra
+        Names or patterns of files inside ``eventops/bench`` that matter as well.
+    """
+    package = Path(__file__).resolve().parent.parent
+    files = [path for pattern in OPERATOR_SOURCES for path in package.glob(pattern)]
+    files += [path for pattern in extra for path in (package / "bench").glob(pattern)]
+    digest = hashlib.sha256()
+    for path in sorted(path for path in files if path.is_file()):
+        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def memory_bytes() -> int:
+    """Physical memory."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def caches() -> dict[str, int]:
+    """Bytes of each data cache of the first core, by name; empty where the system does not tell."""
+    found = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        try:
+            if (index / "type").read_text().strip() == "Instruction":
+                continue
+            size = (index / "size").read_text().strip()
+            level = (index / "level").read_text().strip()
+        except OSError:
+            continue
+        scale = {"K": 2**10, "M": 2**20, "G": 2**30}.get(size[-1:], 1)
+        found[f"L{level}"] = int(size.rstrip("KMG")) * scale
+    return found
+
+
+def _cpuinfo(key: str) -> str | None:
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return None
+    match = re.search(rf"^{key}\s*:\s*(.+)$", text, flags=re.MULTILINE)
+    return match.group(1).strip() if match else None
+
+
+def _cpu_name() -> str:
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def _isa() -> str:
+    """The widest vector instructions, which the native library chooses its kernels by."""
+    flags = set((_cpuinfo("flags") or "").split())
+    for name, needed in (
+        ("avx512", {"avx512f", "avx512bw", "avx512vl"}),
+        ("avx2", {"avx2", "fma"}),
+    ):
+        if needed <= flags:
+            return name
+    return "plain"

@@ -1,0 +1,115 @@
+"""Records: one JSON file per job, written whole or not at all.
+
+A record is written to a temporary file in the same directory and moved into place, so that a run that
+is killed leaves either the old file, the new one or none, and never half of one.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+SCHEMA_VERSION = 1
+"""Raised when the meaning of a field changes; `load` refuses records of another version."""
+
+KINDS = ("machine", "verify", "record")
+
+
+def write(path: str | os.PathLike, kind: str, content: dict[str, Any]) -> Path:
+    """Write `content` as a record of the given kind, atomically.
+
+    Parameters
+    ----------
+    path
+        The file. Its directory is made when it does not exist.
+    kind
+        One of `KINDS`; stored, and compared by `load`.
+    content
+        Anything that JSON can hold. Not-a-number and infinities become ``null`` and ``"inf"``, because
+        strict JSON has neither.
+
+    Returns
+    -------
+    Path
+        The file that was written.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"record.write: kind={kind!r} is not one of {', '.join(KINDS)}")
+    text = json.dumps(
+        {"schema": SCHEMA_VERSION, "kind": kind, **_strict(content)}, indent=1, allow_nan=False
+    )
+    return write_text(path, text + "\n")
+
+
+def write_text(path: str | os.PathLike, text: str) -> Path:
+    """Write a file so that a run that is killed never leaves a part of it."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)  # mkstemp makes it private; a result is for everyone to read
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load(path: str | os.PathLike, kind: str) -> dict[str, Any]:
+    """Read a record and check that it is one of the expected kind and version.
+
+    Raises
+    ------
+    ValueError
+        Where the file is not JSON, is another kind of record, or has another schema version. The message
+        says which file and what to do.
+    """
+    path = Path(path)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"record.load: {path} is not valid JSON ({error}); delete it and run again"
+        ) from error
+    if not isinstance(content, dict) or content.get("kind") != kind:
+        found = content.get("kind") if isinstance(content, dict) else type(content).__name__
+        raise ValueError(f"record.load: {path} holds {found!r}, expected a record of kind {kind!r}")
+    if content.get("schema") != SCHEMA_VERSION:
+        raise ValueError(
+            f"record.load: {path} has schema version {content.get('schema')!r}, this version of "
+            f"eventops reads {SCHEMA_VERSION}; delete it and run again"
+        )
+    return content
+
+
+def remove(paths: Iterable[str | os.PathLike]) -> None:
+    """Remove files that are about to be outdated, whether they exist or not."""
+    for path in paths:
+        Path(path).unlink(missing_ok=True)
+
+
+def number(value: Any) -> float:
+    """Undo the replacement that `write` made: ``null`` is not-a-number, ``"inf"`` is infinity."""
+    return math.nan if value is None else float(value)
+
+
+def _strict(value: Any) -> Any:
+    """Replace what strict JSON cannot hold (non-finite numbers, NumPy scalars and arrays)."""
+    if isinstance(value, dict):
+        return {str(key): _strict(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_strict(item) for item in value]
+    if hasattr(value, "tolist"):
+        return _strict(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else ("inf" if value > 0 else "-inf")
+    return value

@@ -1,0 +1,205 @@
+"""From a configuration to jobs.
+
+A job is one operator on one backend, device, size, connectivity, dtype, storage and kind of weight. Its
+rates, batches and modes are swept inside one process. The id of a job is readable and ends in a hash of
+all that its record depends on, so that a changed value gives a new file and leaves the others alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from decimal import Decimal
+from typing import Any
+
+DENSE = ("Linear", "EventLinear")
+CONN_KIND = {
+    "Linear": "dense",
+    "EventLinear": "dense",
+    "EventFixedProb": "prob",
+    "FixedNumConn": "num",
+    "EventFixedNumConn": "num",
+}
+# The operators that take backend=; the others are plain jax.numpy everywhere.
+HAS_BACKEND = ("EventLinear", "EventFixedProb", "FixedNumConn", "EventFixedNumConn")
+
+
+def jobs(
+    config: dict[str, Any], devices: list[str], unavailable: dict[str, str | None]
+) -> dict[str, dict[str, Any]]:
+    """Expand a validated configuration to jobs.
+
+    Parameters
+    ----------
+    config
+        The configuration, with its defaults filled in by the schema.
+    devices
+        The devices to run on, from `eventops.bench.machine.devices`.
+    unavailable
+        Backend to ``None`` where it can run, or to the reason why it cannot
+        (`eventops.backends.available`).
+
+    Returns
+    -------
+    dict
+        Job id to job, in the order of the configuration.
+
+    Raises
+    ------
+    ValueError
+        For a value that makes no sense for its operator; the message names block, key and fix.
+    """
+    result: dict[str, dict[str, Any]] = {}
+    names = [block["name"] for block in config["sweep"]]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(
+                f"config: two blocks of sweep are named {name!r}; give each its own name"
+            )
+    for block in config["sweep"]:
+        for job in _expand(block, config, devices, unavailable):
+            result.setdefault(job["id"], job)
+    if not result:
+        raise ValueError(
+            f"config: no job is left on devices {devices}; add a backend that runs on one of them"
+        )
+    return result
+
+
+def _expand(block, config, devices, unavailable):
+    operator = block["operator"]
+    where = f"config: block {block['name']!r}"
+    _check(block, where)
+    for key in ("rates", "conn"):
+        _distinct(block.get(key, []), f"{where}: {key}")
+    for device, backend, size, conn, target, dtype, storage, weight in itertools.product(
+        devices,
+        block["backends"],
+        block["sizes"],
+        block.get("conn", [""]),
+        block["efferent_target"] if CONN_KIND[operator] == "num" else ["post"],
+        block["dtypes"],
+        block["storage"],
+        block["weights"],
+    ):
+        backend = _backend(operator, backend, device, unavailable, where)
+        if backend is None:
+            continue
+        n_pre, n_post = (size, size) if isinstance(size, int) else size
+        if weight == "auto":
+            weight = "per-synapse" if operator in DENSE else "homogeneous"
+        job = {
+            "operator": operator,
+            "backend": backend,
+            "device": device,
+            "n_pre": n_pre,
+            "n_post": n_post,
+            "conn_kind": CONN_KIND[operator],
+            "conn": str(conn),
+            "efferent_target": target,
+            "allow_self_conn": block["allow_self_conn"],
+            "allow_multi_conn": block["allow_multi_conn"],
+            "dtype": dtype,
+            "storage": "dense" if operator in DENSE else storage,
+            "weight": weight,
+            "seed": config["seed"],
+            "rates": [str(rate) for rate in block["rates"]],
+            "batches": list(block["batches"]),
+            "modes": list(block["modes"]),
+            "peers": list(block.get("peers", config["peers"])),
+            "measure": dict(config["measure"]),
+            "verify": dict(config["verify"]),
+        }
+        yield {"id": job_id(job), **job}
+
+
+def _check(block: dict, where: str) -> None:
+    """Refuse what the schema cannot: combinations that mean nothing."""
+    operator, kind = block["operator"], CONN_KIND[block["operator"]]
+    conn = block.get("conn")
+    if kind == "dense" and conn is not None:
+        raise ValueError(f"{where}: {operator} is dense and has no conn; remove the key")
+    if kind != "dense" and conn is None:
+        raise ValueError(
+            f"{where}: {operator} needs conn, a list of connection numbers or probabilities"
+        )
+    if kind == "prob":
+        for value in conn:
+            if Decimal(str(value)) > 1:
+                raise ValueError(
+                    f"{where}: conn {value!r} is no probability; for a number of partners use "
+                    "operator EventFixedNumConn"
+                )
+    if kind != "num" and (block["efferent_target"] != ["post"] or block["allow_multi_conn"]):
+        raise ValueError(
+            f"{where}: efferent_target and allow_multi_conn belong to FixedNumConn and "
+            f"EventFixedNumConn, not to {operator}; remove them"
+        )
+
+
+def _distinct(values: list, where: str) -> None:
+    """Refuse 0.1 beside 0.10: two names of one point would be measured twice and drawn on each other."""
+    seen: dict[tuple, Any] = {}
+    for value in values:
+        key = (isinstance(value, str) and "." in value, Decimal(str(value)))
+        if key in seen:
+            raise ValueError(f"{where} has {seen[key]!r} and {value!r}, the same number; keep one")
+        seen[key] = value
+
+
+def _backend(operator, backend, device, unavailable, where) -> str | None:
+    """The backend that runs on the device, or None where the pair makes no job."""
+    if operator not in HAS_BACKEND:
+        return "reference"
+    if backend == "default":
+        # Kernels are named after their device; where they were not built, the reference serves.
+        return device if unavailable.get(device, "unknown") is None else "reference"
+    if backend in ("cpu", "gpu") and backend != device:
+        return None
+    reason = unavailable.get(backend, "this version of eventops has no such backend")
+    if reason is not None:
+        raise ValueError(f"{where}: backend {backend!r} is not available: {reason}")
+    return backend
+
+
+def job_id(job: dict[str, Any]) -> str:
+    """A readable name and a hash of all that the job's record depends on."""
+    content = {key: value for key, value in job.items() if key != "id"}
+    text = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(text.encode()).hexdigest()[:8]
+    place = (
+        job["backend"] if job["backend"] == job["device"] else f"{job['backend']}.{job['device']}"
+    )
+    conn = job["conn_kind"] + job["conn"]
+    if job["efferent_target"] == "pre":
+        conn += ".pre"
+    conn += ".multi" if job["allow_multi_conn"] else ""
+    conn += "" if job["allow_self_conn"] else ".noself"
+    parts = [job["operator"], place, f"{job['n_pre']}x{job['n_post']}", conn, job["dtype"]]
+    parts += [job["storage"]] if job["storage"] != "dense" else []
+    return "-".join([*parts, job["weight"], digest])
+
+
+def partners(job: dict[str, Any]) -> int:
+    """The fixed number of partners of a fixed-number job; a proportion is rounded to nearest."""
+    pool = job["n_post"] if job["efferent_target"] == "post" else job["n_pre"]
+    if "." not in job["conn"]:
+        return int(job["conn"])
+    return int((Decimal(job["conn"]) * pool).to_integral_value())
+
+
+def expected_synapses(job: dict[str, Any]) -> int:
+    """The number of synapses: exact for dense and fixed-number rules, the mean for a probability."""
+    n_pre, n_post = job["n_pre"], job["n_post"]
+    if job["conn_kind"] == "dense":
+        return n_pre * n_post
+    if job["conn_kind"] == "num":
+        return partners(job) * (n_pre if job["efferent_target"] == "post" else n_post)
+    pairs = n_pre * n_post - (0 if job["allow_self_conn"] else min(n_pre, n_post))
+    return round(pairs * float(job["conn"]))
+
+
+def item_bytes(dtype: str) -> int:
+    """Bytes of one number."""
+    return {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}[dtype]

@@ -1,0 +1,91 @@
+"""Samples of several methods, taken in turn so that all of them meet the same state of the machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+MIN_SAMPLES = 3
+MAX_REPEATS = 100_000
+
+
+@dataclass
+class Method:
+    """Something to time.
+
+    Attributes
+    ----------
+    name
+        ``eventops`` or the name of a peer.
+    run
+        ``run(argument)``: one call that has finished when it returns.
+    arguments
+        Rotated through, one for each call.
+    divide
+        Steps in one call; times are divided by it.
+    samples
+        ``[round, seconds per call]``, as measured.
+    repeats
+        Calls in one sample.
+    """
+
+    name: str
+    run: Callable[[Any], Any]
+    arguments: list
+    divide: int = 1
+    samples: list = field(default_factory=list)
+    repeats: int = 1
+    spent: float = 0.0
+    slow: bool = False
+    _next: int = 0
+
+    def sample(self) -> float:
+        """Seconds per call over `repeats` calls."""
+        n = len(self.arguments)
+        run, arguments, at = self.run, self.arguments, self._next
+        start = time.perf_counter()
+        for i in range(at, at + self.repeats):
+            run(arguments[i % n])
+        elapsed = time.perf_counter() - start
+        self._next = (at + self.repeats) % n
+        self.spent += elapsed
+        return elapsed / self.repeats
+
+
+def warm(method: Method, settings: dict) -> None:
+    """Warm a method up and choose how often a sample repeats its call.
+
+    A method that takes longer than ``give_up_s`` for one call keeps that call as its only sample.
+    """
+    estimate = method.sample()
+    if estimate > settings["give_up_s"]:
+        method.slow = True
+        method.samples.append([0, estimate / method.divide])
+        return
+    for _ in range(settings["warmup"] - 1):
+        if method.spent > settings["budget_s"]:
+            break
+        estimate = min(estimate, method.sample())
+    # The estimate of a call of microseconds is rough: repeat until the sample is long enough.
+    while estimate * method.repeats < settings["min_sample_s"] and method.repeats < MAX_REPEATS:
+        wanted = 1.2 * settings["min_sample_s"] / max(estimate, 1e-9)
+        method.repeats = min(MAX_REPEATS, max(method.repeats + 1, round(wanted)))
+        estimate = method.sample()
+    method.spent = 0.0
+
+
+def interleave(methods: list[Method], settings: dict) -> None:
+    """Warm all methods up, then take one sample of each per round until rounds or budget end.
+
+    The order rotates from round to round, so that no method always follows the same one.
+    """
+    for method in methods:
+        warm(method, settings)
+    methods = [method for method in methods if not method.slow]
+    for turn in range(settings["rounds"]):
+        shift = turn % max(1, len(methods))
+        for method in methods[shift:] + methods[:shift]:
+            if len(method.samples) < MIN_SAMPLES or method.spent < settings["budget_s"]:
+                method.samples.append([turn, method.sample() / method.divide])

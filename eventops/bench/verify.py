@@ -1,0 +1,176 @@
+"""Verify one job: its products, forms, gradients and graph, before anything of it is timed.
+
+All products of the sweep are checked on the real graph. What needs the dense matrix (gradients, the
+reference backend, the reference generator) is checked on the job itself where it is small, and on a twin
+with fewer neurons of the same rule otherwise.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from eventops.bench import build, checks, degrees, machine, predict
+from eventops.bench.checks import Check
+from eventops.bench.sweep import HAS_BACKEND
+
+
+def run(
+    job: dict[str, Any],
+    memory_bytes: int | None = None,
+    make: Callable[..., Any] = build.operator,
+) -> dict[str, Any]:
+    """Verify a job.
+
+    Parameters
+    ----------
+    job
+        A job of `eventops.bench.sweep.jobs`.
+    memory_bytes
+        Physical memory; asked from the system by default.
+    make
+        ``make(job)`` and ``make(job, backend)`` give the operator. The tests put a broken one here.
+
+    Returns
+    -------
+    dict
+        The content of the verify record: status ``ok``, ``failed`` or ``skipped``, the checks, and facts
+        of the graph.
+    """
+    start = time.perf_counter()
+    build.prepare(job)
+    result: dict[str, Any] = {"job": job, "status": "ok", "reason": "", "checks": []}
+    result |= {"graph_hash": None, "n_synapses": None, "mean_out_degree": None, "p_values": {}}
+    limit = predict.limit_bytes(job, memory_bytes or machine.memory_bytes())
+    reason = predict.too_big(predict.peak_bytes(job, "eventops"), 0, limit)
+    if reason is not None:
+        result |= {"status": "skipped", "reason": f"the operator itself {reason}"}
+    else:
+        found = _all_checks(job, make, result)
+        bad = [check for check in found if not check.passed]
+        result["checks"] = [check.as_dict() for check in found]
+        if bad:
+            first = f"{bad[0].check} ({bad[0].where}): {bad[0].value:.3g}, limit {bad[0].limit:.3g}"
+            more = f"; {len(bad) - 1} more" if len(bad) > 1 else ""
+            result |= {"status": "failed", "reason": f"{first}{more}"}
+    result["versions"] = machine.versions()
+    result["duration_s"] = time.perf_counter() - start
+    return result
+
+
+def _all_checks(job, make, result) -> list[Check]:
+    """Every check; an exception is a check that failed, so that the report can show it."""
+    found: list[Check] = []
+    small = build.twin(job)
+    stages = [
+        ("graph", lambda: _real(job, make, result)),
+        ("twin", lambda: _twin(small, make, result)),
+    ]
+    for where, stage in stages:
+        try:
+            for check in stage():
+                found.append(check)
+        except Exception as error:  # noqa: BLE001 - whatever it was, this job is not verified
+            traceback.print_exc()
+            note = f"{type(error).__name__}: {error}"[:500]
+            found.append(checks.count("no-exception", where, 1, note))
+    return found
+
+
+def _real(job, make, result):
+    """Checks on the graph that will be timed; yields them one by one, so that none is lost."""
+    op = make(job)
+    synapses = op.n_synapses
+    affordable = job["verify"]["max_synaptic_events"]
+    result |= {"n_synapses": synapses, "mean_out_degree": synapses / max(1, job["n_pre"])}
+    where = f"{job['n_pre']}x{job['n_post']}"
+    for rate in dict.fromkeys([*job["rates"], "0", "1"]):
+        for batch in dict.fromkeys([1, *job["batches"]]):
+            if rate not in job["rates"] and batch != 1:
+                continue
+            yield from _product_at(op, job, where, rate, batch, affordable)
+    yield from _bytes(op, job, where)
+    if op.rows is not None and synapses <= affordable:
+        result["graph_hash"] = op.rows.hash()
+        yield from _statistics(op, job, where, result)
+
+
+def _product_at(op, job, where, rate, batch, affordable):
+    shape = (op.in_size,) if batch == 1 else (batch, op.in_size)
+    spikes = build.spikes(rate, shape, job["seed"])
+    visited = build.synaptic_events(op, spikes)
+    if visited > affordable:
+        return
+    point = {"rate": rate, "batch": batch} if rate in job["rates"] else {}
+    text = f"{where}, rate {rate}" + (f", batch {batch}" if batch > 1 else "")
+    if visited * batch <= affordable:
+        yield checks.product(op, spikes, "product", text, **point)
+        return
+    # The whole batch is computed, and as many of its vectors are checked as is affordable.
+    few = max(1, int(affordable // max(1.0, visited)))
+    computed = np.asarray(jax.jit(lambda op, s: op(s))(op, jnp.asarray(spikes)))[:few]
+    worst, _ = checks.oracle.worst_ratio(computed, checks.oracle.product(op, spikes[:few]))
+    yield checks.ratio("product", f"{text}, first {few} vectors", worst, **point)
+
+
+def _bytes(op, job, where):
+    """Memory follows synapses: what is stored, and what a call needs besides."""
+    predicted = predict.stored_bytes({**job, "n_synapses": op.n_synapses}, "eventops")
+    yield checks.size("stored-bytes", where, op.nbytes, 1.02 * predicted + 64, "1.02 x formula")
+    if job["backend"] == "reference":
+        return  # the specification is plain, and may take memory
+    spikes = jax.ShapeDtypeStruct((op.in_size,), jnp.bool_)
+    analysis = jax.jit(lambda op, s: op(s)).lower(op, spikes).compile().memory_analysis()
+    if analysis is not None:
+        limit = 64 * (op.in_size + op.out_size) + 65536
+        temporary = analysis.temp_size_in_bytes
+        note = "64 bytes per neuron and 64 KiB"
+        yield checks.size("temporary-bytes", where, temporary, limit, note)
+
+
+def _statistics(op, job, where, result):
+    settings = job["verify"]
+    indptr, indices = op.rows.indptr(), op.rows.indices()
+    for found in degrees.findings(indptr, indices, job, settings["rows_sampled"], job["seed"]):
+        if found.is_p_value:
+            result["p_values"][found.name] = found.value
+            minimum = settings["p_value_min"]
+            yield checks.p_value(found.name, where, found.value, minimum, found.note)
+        else:
+            yield checks.count(found.name, where, found.value, found.note)
+
+
+def _twin(small, make, result):
+    """Checks that need the dense matrix or the reference."""
+    op = make(small)
+    where = f"twin {small['n_pre']}x{small['n_post']}"
+    if small["conn_kind"] != "dense":
+        where += f", {small['conn_kind']} {small['conn']}"
+    yield from checks.dense_twin(op, where)
+    yield from checks.products(op, small, where)
+    yield from checks.forms(op, small, where)
+    yield from checks.gradients(op, small, where)
+    if small["operator"] in HAS_BACKEND and small["backend"] != "reference":
+        yield from checks.backends(op, make(small, "reference"), small, where)
+    if op.rows is not None:
+        yield _graph_is_reference(op, where)
+        if result["graph_hash"] is None:  # the graph itself was too large
+            yield from _statistics(op, small, where, result)
+
+
+def _graph_is_reference(op, where) -> Check:
+    """The graph equals the one of the reference generator, and the same seed gives it again."""
+    from eventops import random
+
+    hashes = {
+        op.rows.hash(),
+        random.draw(op.graph).hash(),
+        random.draw(op.graph, reference=True).hash(),
+    }
+    return checks.count("graph-hash", where, len(hashes) - 1, f"sha256 {sorted(hashes)[0][:16]}")

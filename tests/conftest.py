@@ -1,0 +1,45 @@
+"""Settings of the whole suite: nothing is promoted silently, float64 only where a test asks for it."""
+
+import os
+
+# One device, the CPU, whatever the machine has; before JAX is imported.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+import hypothesis
+import jax
+import pytest
+
+_CONFIG = {
+    "jax_numpy_dtype_promotion": "strict",
+    "jax_numpy_rank_promotion": "raise",
+    "jax_enable_x64": False,
+}
+
+hypothesis.settings.register_profile(
+    "ci",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    max_examples=100,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
+hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "x64: runs with jax_enable_x64 on")
+    config.addinivalue_line("markers", "slow: runs the whole workflow; minutes")
+    # A warning of ours is an error, except where a test expects it.
+    config.addinivalue_line("filterwarnings", "error:eventops")
+
+
+@pytest.fixture(autouse=True)
+def _settings(request):
+    """The same configuration for every test, whatever the one before left behind."""
+    for name, value in _CONFIG.items():
+        jax.config.update(name, value)
+    with jax.enable_x64(request.node.get_closest_marker("x64") is not None):
+        yield
+    for name, value in _CONFIG.items():
+        jax.config.update(name, value)

@@ -1,0 +1,370 @@
+"""What the operators refuse: the call, the exception, and what its message must contain."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import eventops as nn
+
+LINEAR = nn.EventLinear
+PROB = nn.EventFixedProb
+NUM = nn.EventFixedNumConn
+TOO_BIG = 2**31
+
+
+def traced(function, argument=0.5):
+    """The call inside jit, with its argument traced."""
+    return lambda: jax.jit(function)(argument)
+
+
+def row(name, call, error, *fragments):
+    return pytest.param(call, error, fragments, id=name)
+
+
+ONES = np.ones(4, np.float32)
+OP = NUM(4, 6, 2, 0.5)
+SQUARE = LINEAR(3, 3, np.ones((3, 3), np.float32))
+
+SIZES = (
+    row(
+        "negative",
+        lambda: LINEAR(-1, 2, 0.5),
+        ValueError,
+        "EventLinear",
+        "in_size=-1",
+        "[0, 2**31)",
+    ),
+    row("huge", lambda: PROB(TOO_BIG, 2, 0.5, 1.0), ValueError, "EventFixedProb", str(TOO_BIG)),
+    row("huge out", lambda: NUM(2, 2**40, 1, 1.0), ValueError, "EventFixedNumConn", str(2**40)),
+    row("float", lambda: NUM(2.0, 2, 1, 1.0), TypeError, "in_size=2.0", "integer", "float"),
+    row("bool", lambda: NUM(2, True, 1, 1.0), TypeError, "out_size=True", "integer"),
+    row("none", lambda: nn.Linear(None, 2, 1.0), TypeError, "Linear", "in_size=None", "integer"),
+    row("tuple", lambda: NUM((2, 3), 2, 1, 1.0), TypeError, "in_size=(2, 3)", "math.prod"),
+    row("text", lambda: NUM("4", 2, 1, 1.0), TypeError, "in_size='4'", "integer"),
+    row(
+        "traced",
+        traced(lambda n: LINEAR(n, 2, 1.0).weight, 3),
+        TypeError,
+        "in_size",
+        "traced",
+        "static",
+    ),
+)
+
+SEEDS = (
+    row("negative", lambda: NUM(2, 2, 1, 1.0, seed=-1), ValueError, "seed=-1", "[0, 2**63)"),
+    row(
+        "huge", lambda: PROB(2, 2, 0.5, 1.0, seed=2**63), ValueError, f"seed={2**63}", "[0, 2**63)"
+    ),
+    row(
+        "float",
+        lambda: LINEAR(2, 2, 1.0, seed=1.5),
+        TypeError,
+        "EventLinear",
+        "seed=1.5",
+        "integer",
+    ),
+    row("none", lambda: NUM(2, 2, 1, 1.0, seed=None), TypeError, "seed=None", "integer"),
+    row(
+        "traced", traced(lambda s: NUM(2, 2, 1, 1.0, seed=s).weight, 3), TypeError, "seed", "traced"
+    ),
+)
+
+PROBABILITIES = (
+    row(
+        "above",
+        lambda: PROB(9, 9, 1.5, 1.0),
+        ValueError,
+        "EventFixedProb",
+        "conn_num=1.5",
+        "[0, 1]",
+    ),
+    row("below", lambda: PROB(9, 9, -0.1, 1.0), ValueError, "conn_num=-0.1", "[0, 1]"),
+    row("nan", lambda: PROB(9, 9, float("nan"), 1.0), ValueError, "conn_num=nan", "[0, 1]"),
+    row("int", lambda: PROB(9, 9, 5, 1.0), ValueError, "conn_num=5", "EventFixedNumConn"),
+    row("numpy int", lambda: PROB(9, 9, np.int64(5), 1.0), ValueError, "5", "EventFixedNumConn"),
+    row("bool", lambda: PROB(9, 9, True, 1.0), TypeError, "conn_num=True", "probability"),
+    row("numpy bool", lambda: PROB(9, 9, np.True_, 1.0), TypeError, "conn_num=", "probability"),
+    row("none", lambda: PROB(9, 9, None, 1.0), TypeError, "conn_num=None", "probability"),
+    row("text", lambda: PROB(9, 9, "0.1", 1.0), TypeError, "conn_num='0.1'", "probability"),
+    row(
+        "traced",
+        traced(lambda p: PROB(9, 9, p, 1.0).weight),
+        TypeError,
+        "conn_num",
+        "EventFixedProb",
+    ),
+)
+
+NUMBERS = (
+    row("negative", lambda: NUM(9, 9, -2, 1.0), ValueError, "EventFixedNumConn", "conn_num=-2"),
+    row(
+        "too many posts",
+        lambda: NUM(9, 5, 6, 1.0),
+        ValueError,
+        "conn_num=6",
+        "5 post",
+        "allow_multi",
+    ),
+    row(
+        "too many pres",
+        lambda: NUM(5, 9, 6, 1.0, efferent_target="pre"),
+        ValueError,
+        "conn_num=6",
+        "5 pre",
+        "allow_multi_conn=True",
+    ),
+    row(
+        "no self",
+        lambda: NUM(5, 5, 5, 1.0, allow_self_conn=False),
+        ValueError,
+        "conn_num=5",
+        "4 post",
+    ),
+    row(
+        "few afferent",
+        lambda: NUM(10, 9, 6, 1.0, efferent_target="pre", afferent_ratio=0.5),
+        ValueError,
+        "conn_num=6",
+        "5 pre",
+    ),
+    row("nobody", lambda: NUM(5, 0, 1, 1.0), ValueError, "conn_num=1", "no post"),
+    row(
+        "nobody, repeats",
+        lambda: NUM(0, 5, 1, 1.0, efferent_target="pre", allow_multi_conn=True),
+        ValueError,
+        "conn_num=1",
+        "no pre",
+    ),
+    row("float above 1", lambda: NUM(9, 9, 2.0, 1.0), ValueError, "conn_num=2.0", "[0, 1]"),
+    row("nan", lambda: NUM(9, 9, float("nan"), 1.0), ValueError, "conn_num=nan", "[0, 1]"),
+    row(
+        "bool", lambda: nn.FixedNumConn(9, 9, True, 1.0), TypeError, "FixedNumConn", "conn_num=True"
+    ),
+    row("none", lambda: NUM(9, 9, None, 1.0), TypeError, "conn_num=None", "integer"),
+    row("traced", traced(lambda k: NUM(9, 9, k, 1.0).weight, 3), TypeError, "conn_num", "traced"),
+    row(
+        "ratio",
+        lambda: NUM(9, 9, 2, 1.0, afferent_ratio=1.1),
+        ValueError,
+        "afferent_ratio=1.1",
+        "[0, 1]",
+    ),
+    row(
+        "ratio nan",
+        lambda: NUM(9, 9, 2, 1.0, afferent_ratio=np.nan),
+        ValueError,
+        "afferent_ratio=nan",
+    ),
+    row(
+        "ratio text", lambda: NUM(9, 9, 2, 1.0, afferent_ratio="a"), TypeError, "afferent_ratio='a'"
+    ),
+    row(
+        "ratio traced",
+        traced(lambda r: NUM(9, 9, 2, 1.0, afferent_ratio=r).weight),
+        TypeError,
+        "EventFixedNumConn",
+        "afferent_ratio",
+    ),
+)
+
+OPTIONS = (
+    row(
+        "target",
+        lambda: NUM(9, 9, 2, 1.0, efferent_target="both"),
+        ValueError,
+        "'both'",
+        "'post'",
+        "'pre'",
+    ),
+    row(
+        "target none",
+        lambda: NUM(9, 9, 2, 1.0, efferent_target=None),
+        ValueError,
+        "efferent_target=None",
+    ),
+    row(
+        "storage",
+        lambda: NUM(9, 9, 2, 1.0, storage="dense"),
+        ValueError,
+        "storage='dense'",
+        "'sparse'",
+    ),
+    row(
+        "storage prob",
+        lambda: PROB(9, 9, 0.2, 1.0, storage=None),
+        ValueError,
+        "EventFixedProb",
+        "storage=None",
+    ),
+    row(
+        "self of unequal",
+        lambda: NUM(9, 8, 2, 1.0, allow_self_conn=False),
+        ValueError,
+        "allow_self_conn=False",
+        "in_size == out_size",
+        "9 and 8",
+    ),
+    row(
+        "self of unequal, prob",
+        lambda: PROB(9, 8, 0.2, 1.0, allow_self_conn=False),
+        ValueError,
+        "EventFixedProb",
+        "in_size == out_size",
+    ),
+    row(
+        "backend",
+        lambda: LINEAR(2, 2, 1.0, backend="cuda"),
+        ValueError,
+        "'cuda'",
+        "'reference'",
+        "'cpu'",
+        "None",
+    ),
+    row("backend type", lambda: NUM(2, 2, 1, 1.0, backend=3), ValueError, "EventFixedNumConn", "3"),
+)
+
+WEIGHTS = (
+    row(
+        "dense shape",
+        lambda: LINEAR(2, 3, np.ones((3, 2))),
+        ValueError,
+        "EventLinear",
+        "(3, 2)",
+        "(2, 3)",
+    ),
+    row(
+        "sparse shape",
+        lambda: NUM(4, 6, 2, np.ones((4, 6))),
+        ValueError,
+        "(4, 6)",
+        "(8,)",
+        "8 synapses",
+    ),
+    row(
+        "length", lambda: PROB(4, 6, 1.0, np.ones(23)), ValueError, "(23,)", "(24,)", "24 synapses"
+    ),
+    row("complex", lambda: LINEAR(2, 2, 1j), TypeError, "EventLinear", "real", "complex64"),
+    row("none", lambda: LINEAR(2, 2, None), TypeError, "EventLinear", "weight", "None"),
+    row("text", lambda: NUM(2, 2, 1, "a"), TypeError, "EventFixedNumConn", "weight", "'a'"),
+    row(
+        "initialiser shape",
+        lambda: NUM(4, 6, 2, lambda key, shape, dtype: jnp.ones(3, dtype)),
+        ValueError,
+        "EventFixedNumConn",
+        "initialiser",
+        "(3,)",
+        "(8,)",
+    ),
+    row(
+        "initialiser none",
+        lambda: NUM(4, 6, 2, lambda *_: None),
+        TypeError,
+        "EventFixedNumConn",
+        "initialiser",
+    ),
+    row(
+        "dtype int",
+        lambda: LINEAR(2, 2, 1.0, dtype="int32"),
+        TypeError,
+        "EventLinear",
+        "int32",
+        "float32",
+    ),
+    row(
+        "dtype unknown",
+        lambda: LINEAR(2, 2, 1.0, dtype="foo"),
+        TypeError,
+        "EventLinear",
+        "foo",
+        "float32",
+    ),
+    row(
+        "dtype fp8",
+        lambda: NUM(2, 2, 1, 1.0, dtype=jnp.float8_e5m2),
+        TypeError,
+        "float8_e5m2",
+        "float16",
+    ),
+    row(
+        "float64",
+        lambda: LINEAR(2, 2, 1.0, dtype="float64"),
+        TypeError,
+        "float64",
+        "jax_enable_x64",
+    ),
+    row(
+        "with_weight",
+        lambda: OP.with_weight(np.ones(3)),
+        ValueError,
+        "EventFixedNumConn.with_weight",
+        "(8,)",
+    ),
+    row(
+        "with_weight complex",
+        lambda: OP.with_weight(1j),
+        TypeError,
+        "EventFixedNumConn.with_weight",
+        "real",
+    ),
+    row(
+        "with_weight none",
+        lambda: OP.with_weight(None),
+        TypeError,
+        "EventFixedNumConn.with_weight",
+        "None",
+    ),
+)
+
+SPIKES = (
+    row("length", lambda: OP(np.ones(5)), ValueError, "EventFixedNumConn", "(5,)", "in_size=4"),
+    row("batch", lambda: OP(np.ones((4, 6))), ValueError, "(4, 6)", "in_size=4", "last axis"),
+    row("number", lambda: OP(1.0), ValueError, "EventFixedNumConn", "()", "in_size=4"),
+    row(
+        "complex",
+        lambda: OP(ONES * 1j),
+        TypeError,
+        "EventFixedNumConn",
+        "bool, integer or floating",
+        "complex64",
+    ),
+    row("linear", lambda: SQUARE(ONES), ValueError, "EventLinear", "(4,)", "in_size=3"),
+    row(
+        "key",
+        lambda: OP(jax.random.split(jax.random.key(0), 4)),
+        TypeError,
+        "EventFixedNumConn",
+        "key<fry>",
+    ),
+    row("none", lambda: OP(None), TypeError, "EventFixedNumConn", "spikes", "None"),
+    row("text", lambda: OP("abcd"), TypeError, "EventFixedNumConn", "spikes", "'abcd'"),
+    row(
+        "traced",
+        lambda: jax.jit(OP)(np.ones(5)),
+        ValueError,
+        "EventFixedNumConn",
+        "(5,)",
+        "in_size=4",
+    ),
+)
+
+ALL = {
+    "sizes": SIZES,
+    "seed": SEEDS,
+    "probability": PROBABILITIES,
+    "number": NUMBERS,
+    "option": OPTIONS,
+    "weight": WEIGHTS,
+    "spikes": SPIKES,
+}
+
+# Refused by the number of synapses or of row pointers.
+TOO_MANY = (
+    row("prob", lambda: PROB(2**31 - 1, 2**31 - 1, 0.5, 1.0), ValueError, "2.306e+18", "split"),
+    row("prob just", lambda: PROB(100_000, 100_000, 0.3, 1.0), ValueError, "3e+09", "split"),
+    row("num", lambda: NUM(2**20, 2**20, 2048, 1.0), ValueError, "split"),
+    row("fan-in", lambda: NUM(2**20, 2**20, 2048, 1.0, efferent_target="pre"), ValueError, "split"),
+    row("repeats", lambda: NUM(10, 10, 2**30, 1.0, allow_multi_conn=True), ValueError, "split"),
+    row("pointers", lambda: PROB(2**31 - 1, 2**31 - 1, 1e-15, 1.0), ValueError, "32 bits", "split"),
+)

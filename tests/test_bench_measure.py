@@ -1,0 +1,190 @@
+"""Timing: what may be timed, how samples are taken, what peers compute, and what the tables say."""
+
+import builtins
+import time
+
+import jax
+import numpy as np
+import pytest
+from bench_jobs import QUICK, job
+
+from eventops.bench import build, checks, measure, oracle, peers, table, timing, verify
+
+MACHINE = {"slug": "test", "read_bandwidth_bytes_per_s": 1e10}
+
+
+@pytest.fixture(autouse=True)
+def plain_promotion():
+    """The workflow runs JAX with its default settings."""
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    jax.config.update("jax_numpy_rank_promotion", "allow")
+
+
+def verified(described, *found, status="ok"):
+    return {
+        "job": described,
+        "status": status,
+        "reason": "why",
+        "checks": [check.as_dict() for check in found],
+        "n_synapses": 420,
+        "p_values": {"density": 0.5},
+        "graph_hash": "ab",
+        "mean_out_degree": 7.0,
+        "duration_s": 1.0,
+    }
+
+
+def test_a_small_job_from_verification_to_tables():
+    described = job("EventFixedNumConn", modes=["call", "scan"], peers=["jnp-dense", "scipy-csr"])
+    facts = verify.run(described)
+    assert facts["status"] == "ok", facts["reason"]
+    measured = measure.run(described, facts)
+    points = table.points([(facts, measured)], MACHINE)
+    assert list(points.columns) == table.POINT_COLUMNS
+    assert len(points) == 6 and set(points.method) == {"eventops", "jnp-dense", "scipy-csr"}
+    ok = points[points.status == "ok"]
+    assert len(ok) == 5
+    assert (ok[["t_median_s", "ratio", "bytes_moved", "bandwidth_share"]] > 0).all().all()
+    assert (ok.t_q1_s <= ok.t_median_s).all() and (ok.t_median_s <= ok.t_q3_s).all()
+    assert (points[points.method == "eventops"].ratio == 1).all()
+    skipped = points[points.status == "skipped"].iloc[0]
+    assert skipped.method == "scipy-csr" and skipped["mode"] == "scan"
+    ours = points[points.method == "eventops"].iloc[0]
+    assert ours.events == 6 and ours.synaptic_events == 42 and ours.n_checks > 20
+    # 7 targets of each of 60 neurons: 2 bytes a synapse, 4 a row pointer, one weight.
+    assert ours.bytes_stored == ours.bytes_predicted == 420 * 2 + 61 * 4 + 4
+    assert 0 < ours.worst_ratio <= 1 and ours.compile_s > 0 and ours.first_call_s > 0
+    jobs = table.jobs([(facts, measured)], MACHINE, ["records/x.json"])
+    assert jobs.n_failed[0] == 0 and len(jobs.graph_hash[0]) == 64
+    assert table.failures(points, jobs) == []
+    assert len(table.checks([facts])) == len(facts["checks"])
+
+
+def test_a_failed_point_is_a_row_and_not_timed():
+    described = job("EventFixedNumConn", rates=["0.1", "0.2"], modes=["call"], peers=[])
+    good = checks.ratio("product", "here", 0.5, rate="0.1", batch=1)
+    bad = checks.ratio("product", "here", 2.0, rate="0.2", batch=1)
+    facts = verified(described, good, bad, status="failed")
+    measured = measure.run(described, facts)
+    points = table.points([(facts, measured)], MACHINE)
+    assert dict(zip(points.rate, points.status)) == {0.1: "ok", 0.2: "failed"}
+    assert np.isnan(points.t_median_s[1]) and points.n_samples[1] == 0
+    jobs = table.jobs([(facts, measured)], MACHINE, ["x"])
+    assert len(table.failures(points, jobs)) == 2
+
+
+def test_a_failed_check_of_the_job_refuses_all_its_points(monkeypatch):
+    described = job("EventFixedNumConn", rates=["0.1", "0.2"], modes=["call"])
+    good = [checks.ratio("product", "here", 0.5, rate=rate, batch=1) for rate in ("0.1", "0.2")]
+    facts = verified(described, *good, checks.count("graph-hash", "here", 1), status="failed")
+    monkeypatch.setattr(build, "operator", lambda *_: pytest.fail("nothing may be built"))
+    measured = measure.run(described, facts)
+    assert [point["status"] for point in measured["points"]] == ["failed", "failed"]
+
+
+def test_a_point_that_was_not_verified_is_not_timed():
+    described = job("EventFixedNumConn", modes=["call"])
+    measured = measure.run(described, verified(described))
+    (point,) = measured["points"]
+    assert point["status"] == "skipped" and "not verified" in point["reason"]
+
+
+def test_a_dense_matrix_that_does_not_fit_is_a_skipped_row():
+    described = job("EventFixedNumConn", 3000, conn=[10], modes=["call"], peers=["jnp-dense"])
+    described["measure"] = {**QUICK, "give_up_s": 5, "memory_limit_gib": 0.03}
+    good = checks.ratio("product", "here", 0.5, rate="0.1", batch=1)
+    measured = measure.run(described, verified(described, good))
+    rows = {point["method"]: point for point in measured["points"]}
+    assert rows["eventops"]["status"] == "ok"
+    assert rows["jnp-dense"]["status"] == "skipped"
+    assert "GiB; the limit is 0.0 GiB" in rows["jnp-dense"]["reason"]
+
+
+@pytest.mark.parametrize("name", peers.ADAPTERS)
+@pytest.mark.parametrize(
+    "block",
+    [
+        dict(operator="EventFixedNumConn"),
+        dict(operator="EventFixedProb", weights=["per-synapse"]),
+        dict(operator="EventLinear"),
+    ],
+    ids=["number", "probability", "dense"],
+)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_peers_compute_the_same_product(name, block, batch):
+    described = job(**block)
+    op = build.operator(described)
+    try:
+        peer = peers.build(name, op, described)
+    except peers.Absent as error:
+        pytest.skip(str(error))
+    except peers.Unable as error:
+        assert name in ("bcoo", "scipy-csr") and "dense" in str(error)
+        return
+    shape = (op.in_size,) if batch == 1 else (batch, op.in_size)
+    spikes = build.spikes("0.2", shape, 1)
+    result = np.asarray(peer.step(peer.data, peer.prepare(spikes)))
+    assert oracle.worst_ratio(result, oracle.product(op, spikes))[0] <= 1
+    assert peer.nbytes >= 4
+
+
+def test_an_absent_peer_is_a_stated_fact(monkeypatch):
+    real = builtins.__import__
+
+    def without(name, *rest, **more):
+        if name == "torch":
+            raise ImportError("No module named 'torch'")
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(peers.importlib, "import_module", lambda name: without(name))
+    described = job("EventFixedNumConn", modes=["call"], peers=["torch"])
+    good = checks.ratio("product", "here", 0.5, rate="0.1", batch=1)
+    measured = measure.run(described, verified(described, good))
+    (row,) = (point for point in measured["points"] if point["method"] == "torch")
+    assert row["status"] == "absent" and "eventops[torch]" in row["reason"]
+
+
+def test_a_peer_with_another_result_is_not_compared(monkeypatch):
+    def wrong(op, described):
+        right = peers._jnp_dense(op, described)
+        return peers.Peer(
+            right.data, lambda w, s: 1.01 * right.step(w, s), right.prepare, 1, True, True
+        )
+
+    monkeypatch.setitem(peers.ADAPTERS, "jnp-dense", wrong)
+    described = job("EventFixedNumConn", peers=["jnp-dense"])
+    good = checks.ratio("product", "here", 0.5, rate="0.1", batch=1)
+    measured = measure.run(described, verified(described, good))
+    rows = [point for point in measured["points"] if point["method"] == "jnp-dense"]
+    assert [row["status"] for row in rows] == ["skipped", "skipped"]
+    assert "times the error bound" in rows[0]["reason"]
+
+
+def test_rounds_are_interleaved_and_slow_methods_sampled_less():
+    order = []
+
+    def sleeper(name, seconds):
+        def run(_):
+            order.append(name)
+            time.sleep(seconds)
+
+        return timing.Method(name, run, [0, 1])
+
+    fast, slow, hopeless = sleeper("a", 1e-4), sleeper("b", 0.02), sleeper("c", 0.11)
+    settings = dict(rounds=8, min_sample_s=1e-3, budget_s=0.05, give_up_s=0.1, warmup=2)
+    timing.interleave([fast, slow, hopeless], settings)
+    assert [turn for turn, _ in fast.samples] == list(range(8)) and fast.repeats > 1
+    assert len(slow.samples) == 3 and slow.repeats == 1
+    assert hopeless.slow and len(hopeless.samples) == 1
+    assert all(1e-4 <= seconds < 0.05 for _, seconds in fast.samples)
+    first, last = order.index("c"), len(order) - 1 - order[::-1].index("b")
+    assert "a" in order[first:last] and "b" in order[first:last]
+
+
+def test_spikes_are_never_the_same_and_never_none():
+    found = build.spikes("0.001", (8, 200), 1)
+    assert (found.sum(axis=1) == 1).all()
+    assert len({tuple(np.flatnonzero(row)) for row in found}) > 1
+    assert build.spikes("0", (4, 50), 1).sum() == 0 and build.spikes("1", (4, 50), 1).all()
+    # The first measured vectors are the verified ones.
+    np.testing.assert_array_equal(found[0], build.spikes("0.001", (200,), 1))

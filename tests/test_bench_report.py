@@ -1,0 +1,200 @@
+"""The report is one file that needs nothing else, escapes everything, and hides nothing."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import hashlib
+import os
+import re
+from html.parser import HTMLParser
+from io import BytesIO
+
+import bench_synthetic as made
+import pandas as pd
+import pytest
+
+from eventops.bench import figures, report
+
+SMALL = made.JOBS[0], made.JOBS[3]
+EVIL = '<script>alert("x")</script>'
+
+
+class Page(HTMLParser):
+    """Tags, ids and links of a page, as a browser would see them."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags, self.ids, self.links, self.handlers = [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            elif name in ("href", "src", "xlink:href"):
+                self.links.append(value)
+            elif name.startswith("on"):
+                self.handlers.append((tag, name))
+
+
+def write(tmp_path, table, checks=None, machine=made.MACHINE, config=made.CONFIG, draw=True):
+    jobs = made.jobs(table)
+    checks = made.checks(table) if checks is None else checks
+    folder = tmp_path / "figures"
+    folder.mkdir(parents=True, exist_ok=True)
+    if draw:
+        figures.draw_all(table, jobs, checks, machine, folder)
+    out = tmp_path / "report.html"
+    report.write(table, jobs, checks, machine, folder, config, out)
+    return out.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    return write(tmp_path_factory.mktemp("whole"), made.with_failures(made.points()))
+
+
+def test_page_needs_no_network_and_has_no_duplicate_id(text):
+    page = Page(text)
+    for link in page.links:
+        assert link.startswith(("#", "data:", "./")), link
+    assert "@import" not in text and not re.search(r"url\((?!#)", text)
+    duplicates = {i for i in page.ids if page.ids.count(i) > 1}
+    assert not duplicates
+    for link in page.links:
+        if link.startswith("#"):
+            assert link[1:] in page.ids, link
+    assert page.tags.count("svg") == len(figures.NAMES)
+    assert len(text) < 5_000_000
+
+
+def test_policy_allows_the_pages_own_script_only(text):
+    (script,) = re.findall(r"<script>(.*?)</script>", text, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in text and "default-src 'none'" in text
+    assert not Page(text).handlers
+
+
+def test_sections_come_in_order(text):
+    ids = [i for i in Page(text).ids if i in dict(report.SECTIONS)]
+    assert ids == list(dict(report.SECTIONS))
+
+
+def test_failures_skips_and_absences_are_in_plain_sight(text):
+    plain = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", text))
+    assert "✗ Failed" in plain and "error/bound 37.2 at output 5 is above 1" in plain
+    assert "dense weights need 4 TB, the machine has 8 GB" in plain
+    assert "brainevent is not installed" in plain
+    assert "✓ Verified" not in plain
+
+
+def test_a_clean_run_says_verified_and_counts_its_losses(tmp_path):
+    table = made.points()
+    page = write(tmp_path, table, draw=False)
+    plain = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", page))
+    assert "✓ Verified: 144 of 144 points" in plain
+    lost = ((table["method"] != "eventops") & (table["ratio"] < 1)).sum()
+    compared = ((table["method"] != "eventops") & table["ratio"].gt(0)).sum()
+    assert "<small>≈ 1.02× ahead</small>" in page and "<small>1.93× ahead</small>" in page
+    assert f"The other method was faster in {lost} of {compared} comparisons" in plain
+
+
+def test_unchecked_run_is_not_called_verified(tmp_path):
+    table = made.points(jobs=SMALL)
+    page = write(tmp_path, table, checks=made.checks(table).head(0), draw=False)
+    assert "Not verified" in page and "✓ Verified" not in page
+
+
+def test_every_row_is_there_and_downloads_are_the_tables(text):
+    table = made.with_failures(made.points())
+    body = text[text.index('id="every-row"') :]
+    body = body[: body.index("</table>")]
+    assert body.count("<tr>") == len(table) + 1
+    links = dict(re.findall(r'href="data:[^,"]*;base64,([^"]*)" download="([^"]*)"', text))
+    names = {name: base64.b64decode(data) for data, name in links.items()}
+    assert len(names) == 3
+    (name,) = [n for n in names if n.startswith("points")]
+    raw = gzip.decompress(names[name]) if name.endswith(".gz") else names[name]
+    read = pd.read_csv(BytesIO(raw))
+    assert list(read.columns) == list(made.COLUMNS) and len(read) == len(table)
+
+
+def test_hostile_text_is_inert(tmp_path):
+    table = made.points(jobs=SMALL[:1], modes=("call",), batches=(1,))
+    for column in ("operator", "conn", "dtype", "reason", "method", "job", "storage"):
+        table[column] = table[column].astype(object)
+    table["conn_kind"] = "num"
+    for column in ("operator", "conn", "dtype", "reason", "job", "storage"):
+        table[column] = EVIL
+    table.loc[table["method"] == "torch", "method"] = EVIL + "</style>"
+    table.loc[table["method"] == "bcoo", ["status", "t_median_s"]] = ["skipped", float("nan")]
+    checks = made.checks(table).assign(check=EVIL, where=EVIL, note=EVIL, passed=False)
+    machine = {**made.MACHINE, "cpu": EVIL, "slug": '"><img src=x onerror=alert(1)>', "gpu": EVIL}
+    machine["versions"] = {EVIL: EVIL}
+    config = {"name": EVIL, "deep": {EVIL: [EVIL, "</pre>"]}}
+    page = write(tmp_path, table, checks=checks, machine=machine, config=config)
+    parsed = Page(page)
+    assert parsed.tags.count("script") == 1 and parsed.tags.count("style") == 2 + len(figures.NAMES)
+    assert "img" not in parsed.tags and not parsed.handlers
+    assert EVIL not in page and "&lt;script&gt;" in page
+    assert all(link.startswith(("#", "data:", "./")) for link in parsed.links)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: made.points(jobs=()),
+        lambda: made.points(jobs=SMALL, peers=()),
+        lambda: made.points(jobs=SMALL, rates=(0.01,)),
+        lambda: made.points(jobs=SMALL, rates=(0.0,)),
+        lambda: made.points(jobs=SMALL, modes=("scan",)),
+        lambda: made.points(jobs=SMALL).assign(status="failed", t_median_s=float("nan")),
+        lambda: made.points(jobs=SMALL).assign(
+            bytes_stored=float("nan"), construct_s=float("nan"), bandwidth_share=float("nan")
+        ),
+    ],
+    ids="empty, no peers, one rate, silence, scan, failed, unmeasured".split(", "),
+)
+def test_thin_tables_still_give_a_page_without_nonsense(make, tmp_path):
+    page = write(tmp_path, make(), machine={}, config={}, draw=False)
+    visible = re.sub(r"<(script|style)>.*?</\1>|<[^>]*>", " ", page, flags=re.DOTALL)
+    assert not re.search(r"\b(nan|None|inf|NaT)\b", visible.replace("float('nan')", ""))
+    assert "was not drawn" in visible
+
+
+def test_full_sweep_stays_under_five_megabytes(tmp_path):
+    many = [(o, n + i, k, c, f) for i in range(3) for o, n, k, c, f in made.JOBS]
+    table = made.points(jobs=many, rates=made.RATES[:2], batches=range(1, 10))
+    assert len(table) > report.MOST_ROWS
+    page = write(tmp_path, table)
+    assert len(page.encode()) < 5_000_000
+    assert f"shows the first {report.MOST_ROWS} of" in page
+
+
+def test_a_foreign_figure_with_a_script_is_refused(tmp_path):
+    table = made.points(jobs=SMALL[:1])
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "time.svg").write_text("<svg><script>alert(1)</script></svg>")
+    with pytest.raises(ValueError, match=r"time\.svg holds a script"):
+        write(tmp_path, table, draw=False)
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_replaced_whole_and_nothing_left_behind(tmp_path):
+    table = made.points(jobs=SMALL[:1], modes=("call",), batches=(1,))
+    write(tmp_path, table, draw=False)
+    first = (tmp_path / "report.html").stat().st_ino
+    write(tmp_path, table, draw=False)
+    assert (tmp_path / "report.html").stat().st_ino != first
+    assert sorted(os.listdir(tmp_path)) == ["figures", "report.html"]
+
+
+def test_links_to_records_are_relative_paths_only(tmp_path):
+    out = tmp_path / "results" / "m" / "report.html"
+    assert report.relative(str(tmp_path / "results/m/records/a b.json"), out) == (
+        "./records/a%20b.json"
+    )
+    assert report.relative(float("nan"), out) == ""
+    assert "javascript:" not in report.relative("javascript:alert(1)", out)

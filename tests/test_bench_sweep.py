@@ -1,0 +1,108 @@
+"""From a configuration to jobs: names, hashes, errors and predictions."""
+
+import re
+
+import pytest
+from bench_jobs import config, job, jobs
+
+from eventops.bench import predict, sweep
+
+NUMBER = {"operator": "EventFixedNumConn", "sizes": [100], "conn": [10]}
+
+
+def test_ids_are_readable_and_distinct():
+    block = NUMBER | {
+        "sizes": [100, [100, 200]],
+        "conn": [10, "0.1"],
+        "dtypes": ["float32", "float64"],
+    }
+    found = jobs(block, NUMBER | {"efferent_target": ["pre"]})
+    assert len(found) == 9
+    assert all(re.fullmatch(r"[A-Za-z0-9._-]+", name) for name in found)
+    pattern = r"EventFixedNumConn-cpu-100x200-num0\.1-float64-sparse-homogeneous-[0-9a-f]{8}"
+    assert sum(bool(re.fullmatch(pattern, name)) for name in found) == 1
+
+
+def test_small_probabilities_keep_their_text():
+    (name,) = jobs({"operator": "EventFixedProb", "sizes": [10], "conn": ["0.00001"]})
+    assert "prob0.00001-" in name
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"rates": ["0.02"]},
+        {"batches": [2]},
+        {"modes": ["call"]},
+        {"conn": [11]},
+        {"peers": []},
+        {"allow_self_conn": False},
+        {"allow_multi_conn": True},
+    ],
+)
+def test_a_changed_value_changes_only_its_job(change):
+    other = {"operator": "EventLinear", "sizes": [50]}
+    before, after = jobs(NUMBER, other), jobs(NUMBER | change, other)
+    assert len(before.keys() & after.keys()) == 1
+
+
+def test_renaming_a_block_changes_nothing():
+    one, two = jobs(NUMBER), jobs({**NUMBER, "name": "another"})
+    assert one.keys() == two.keys()
+
+
+def test_backends_follow_the_device():
+    block = NUMBER | {"backends": ["default", "reference", "gpu"]}
+    cfg = config(block)
+    built = sweep.jobs(cfg, ["cpu"], {"reference": None, "cpu": None})
+    assert sorted(j["backend"] for j in built.values()) == ["cpu", "reference"]
+    unbuilt = sweep.jobs(cfg, ["cpu"], {"reference": None, "cpu": "not built"})
+    assert [j["backend"] for j in unbuilt.values()] == ["reference"]
+    with pytest.raises(ValueError, match="'cpu' is not available: not built"):
+        named = config(NUMBER | {"backends": ["cpu"]})
+        sweep.jobs(named, ["cpu"], {"reference": None, "cpu": "not built"})
+
+
+@pytest.mark.parametrize(
+    "block, message",
+    [
+        ({"operator": "EventLinear", "sizes": [5], "conn": [1]}, "dense and has no conn"),
+        ({"operator": "EventFixedProb", "sizes": [5]}, "needs conn"),
+        ({"operator": "EventFixedProb", "sizes": [5], "conn": [3]}, "EventFixedNumConn"),
+        (NUMBER | {"rates": ["0.1", "0.10"]}, "'0.1' and '0.10', the same number"),
+        (
+            {"operator": "EventLinear", "sizes": [5], "efferent_target": ["pre"]},
+            "efferent_target",
+        ),
+    ],
+)
+def test_meaningless_blocks_are_refused(block, message):
+    with pytest.raises(ValueError, match=message):
+        jobs(block)
+
+
+def test_two_blocks_of_one_name_are_refused():
+    with pytest.raises(ValueError, match="two blocks of sweep are named 'x'"):
+        jobs({**NUMBER, "name": "x"}, {**NUMBER, "name": "x"})
+
+
+def test_a_proportion_is_rounded_to_nearest():
+    assert sweep.partners(job("FixedNumConn", 100, conn=["0.29"])) == 29
+    assert sweep.partners(job("FixedNumConn", 100, conn=[29])) == 29
+
+
+def test_expected_synapses():
+    assert sweep.expected_synapses(job("EventLinear", 30)) == 900
+    assert sweep.expected_synapses(job("EventFixedNumConn", sizes=[[30, 50]])) == 210
+    fan_in = job("EventFixedNumConn", sizes=[[30, 50]], efferent_target=["pre"])
+    assert sweep.expected_synapses(fan_in) == 350
+    assert sweep.expected_synapses(job("EventFixedProb", 100, allow_self_conn=False)) == 1980
+
+
+def test_a_dense_matrix_that_does_not_fit_is_predicted():
+    large = job("EventFixedNumConn", 100_000, conn=[1000], backends=["default"])
+    needed = predict.peak_bytes(large, "jnp-dense")
+    reason = predict.too_big(needed, 0, 16 * predict.GIB)
+    assert reason == "needs 38.0 GiB; the limit is 16.0 GiB"
+    ours = predict.peak_bytes(large, "eventops")
+    assert predict.too_big(ours, 0, 2 * predict.GIB) is None

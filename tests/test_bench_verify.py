@@ -1,0 +1,172 @@
+"""Verification passes what is right and catches what is wrong, however small."""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import ml_dtypes
+import numpy as np
+import pytest
+from bench_jobs import job
+
+from eventops.bench import build, checks, oracle, verify
+from eventops.bench.oracle import Exact
+
+
+@pytest.fixture(autouse=True)
+def plain_promotion():
+    """The workflow runs JAX with its default settings."""
+    jax.config.update("jax_numpy_dtype_promotion", "standard")
+    jax.config.update("jax_numpy_rank_promotion", "allow")
+
+
+RIGHT = {
+    "dense": dict(operator="EventLinear"),
+    "twin": dict(operator="Linear"),
+    "probability": dict(operator="EventFixedProb", batches=[1, 4]),
+    "out-degree": dict(operator="EventFixedNumConn"),
+    "in-degree": dict(operator="EventFixedNumConn", efferent_target=["pre"]),
+    "real-valued": dict(operator="FixedNumConn", weights=["per-synapse"]),
+    "repeats": dict(operator="EventFixedNumConn", allow_multi_conn=True),
+    "no-autapses": dict(operator="EventFixedProb", allow_self_conn=False),
+    "bfloat16": dict(operator="EventFixedNumConn", dtypes=["bfloat16"], weights=["per-synapse"]),
+    "all": dict(operator="EventFixedProb", conn=[1]),
+    "none": dict(operator="EventFixedProb", conn=[0]),
+}
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_right_operators_pass(name):
+    result = verify.run(job(**RIGHT[name]))
+    assert result["status"] == "ok", result["reason"]
+    assert {check["kind"] for check in result["checks"]} >= {"ratio", "count", "bytes"}
+    json.dumps(result, default=float)
+
+
+class Wrong:
+    """An operator with one thing wrong; everything else is handed through."""
+
+    def __init__(self, op, call):
+        self._op, self._call = op, call
+
+    def __getattr__(self, name):
+        return getattr(self._op, name)
+
+    def __call__(self, spikes):
+        return self._call(self._op, spikes)
+
+    def with_weight(self, weight):
+        return Wrong(self._op.with_weight(weight), self._call)
+
+
+jax.tree_util.register_pytree_node(
+    Wrong, lambda w: ((w._op,), w._call), lambda call, leaves: Wrong(leaves[0], call)
+)
+
+
+CALLS = {
+    "ignores values": lambda op, s: op((s != 0).astype(jnp.float32)),
+    "counts positives": lambda op, s: op((s > 0).astype(jnp.float32)),
+    "one part in a hundred thousand": lambda op, s: op(s) * jnp.asarray(1 + 1e-5, op.dtype),
+    "adds a constant": lambda op, s: op(s) + jnp.asarray(1e-6, op.dtype),
+    "not a number": lambda op, s: op(s) / jnp.asarray(0, op.dtype),
+    "another order": lambda op, s: op(s)[..., ::-1],
+    "forgets the batch": lambda op, s: jnp.broadcast_to(op(s[(0,) * (s.ndim - 1)]), op(s).shape),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_wrong_products_are_caught(name):
+    wrong = job("EventFixedNumConn", weights=["per-synapse"], batches=[1, 3])
+    result = verify.run(wrong, make=lambda j, b=None: Wrong(build.operator(j, b), CALLS[name]))
+    assert result["status"] == "failed"
+
+
+def test_a_dropped_synapse_is_caught():
+    described = job("EventFixedNumConn", rates=["1"])
+    op = build.operator(described)
+
+    def drops(_, spikes):
+        out = op(spikes)
+        target = int(op.rows.indices()[-1])
+        return out.at[..., target].add(-op.weight * spikes[..., -1].astype(out.dtype))
+
+    result = verify.run(described, make=lambda j, b=None: Wrong(op, drops))
+    assert result["status"] == "failed"
+    failed = {check["check"] for check in result["checks"] if not check["passed"]}
+    assert "product" in failed and "product-bool" in failed
+
+
+def test_a_wrong_gradient_is_caught():
+    def doubled(op, spikes):
+        out = op(spikes)
+        return 2 * out - jax.lax.stop_gradient(out)
+
+    described = job("EventLinear")
+    op = build.operator(described)
+    assert checks.product(Wrong(op, doubled), np.ones(60, bool), "product", "here").passed
+    found = checks.gradients(Wrong(op, doubled), described, "here")
+    assert [check.check for check in found if not check.passed] == [
+        "grad-weight",
+        "grad-spikes",
+        "jvp",
+    ]
+
+
+def test_a_wrong_graph_is_caught():
+    described = job("EventFixedProb", 400)
+    other = job("EventFixedProb", 400, conn=["0.25"])
+    result = verify.run(described, make=lambda j, b=None: build.operator(other, b))
+    failed = {check["check"] for check in result["checks"] if not check["passed"]}
+    assert "density" in failed
+
+
+def test_an_exception_is_a_failed_check():
+    def broken(j, b=None):
+        raise RuntimeError("no kernel")
+
+    result = verify.run(job("EventLinear"), make=broken)
+    assert result["status"] == "failed" and "no-exception" in result["reason"]
+    assert any("no kernel" in check["note"] for check in result["checks"])
+
+
+def test_a_job_that_does_not_fit_is_skipped():
+    result = verify.run(job("EventLinear", 100_000), memory_bytes=2**30)
+    assert result["status"] == "skipped" and "GiB" in result["reason"]
+
+
+def test_products_of_a_large_graph_are_checked_on_it_and_the_rest_on_a_twin():
+    large = job("EventFixedNumConn", 3000, conn=[40], batches=[1, 2])
+    result = verify.run(large)
+    where = {check["where"] for check in result["checks"]}
+    assert "3000x3000, rate 0.1, batch 2" in where
+    assert any(text.startswith("twin 400x387") for text in where)
+    assert result["status"] == "ok", result["reason"]
+
+
+def test_the_bound_is_gamma():
+    u = 2.0**-24
+    exact = Exact(np.array([1.0]), np.array([3.0]), np.array([5]))
+    limit = oracle.bound(exact, np.float32)[0]
+    assert limit == pytest.approx(3.0 * 5 * u / (1 - 5 * u), rel=1e-8)
+    # float16 is accumulated in float32, and rounded once.
+    narrow = oracle.bound(exact, np.float16)[0]
+    assert narrow == pytest.approx(limit + 2.0**-11 * (1 + limit) + 2.0**-25, rel=1e-6)
+    assert oracle.unit_roundoff(ml_dtypes.bfloat16) == 2.0**-8
+
+
+def test_an_output_without_events_must_be_zero():
+    exact = Exact(np.zeros(2), np.zeros(2), np.zeros(2, int))
+    assert oracle.worst_ratio(np.zeros(2, np.float32), exact)[0] == 0
+    assert oracle.worst_ratio(np.array([0, 1e-30], np.float32), exact) == (np.inf, 1)
+    assert oracle.worst_ratio(np.array([0, np.nan], np.float32), exact)[0] == np.inf
+
+
+def test_the_oracle_from_rows_is_the_dense_product():
+    for kind in ("EventFixedProb", "EventLinear"):
+        op = build.operator(job(kind, weights=["per-synapse"]))
+        spikes = np.random.default_rng(0).normal(size=(2, op.in_size)).astype(np.float32)
+        dense = np.asarray(op.todense()).astype(np.float64)
+        exact = oracle.product(op, spikes)
+        np.testing.assert_allclose(exact.value, spikes.astype(np.float64) @ dense, rtol=1e-12)
+        np.testing.assert_array_equal(exact.terms, (dense != 0).sum(0) * np.ones((2, 1), int))

@@ -1,0 +1,85 @@
+"""Every refusal: the message names the call, the value and the fix, and comes before any work."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+from cases import run_python
+from error_cases import ALL, LINEAR, NUM, OP, PROB, TOO_MANY
+
+from eventops import backends
+
+
+@pytest.mark.parametrize(
+    "call, error, fragments",
+    [pytest.param(*p.values, id=f"{kind}: {p.id}") for kind, table in ALL.items() for p in table],
+)
+def test_refused(call, error, fragments):
+    with pytest.raises(error) as caught:
+        call()
+    message = str(caught.value)
+    assert re.match(r"(Event)?(Linear|FixedProb|FixedNumConn)\b", message), message
+    for fragment in fragments:
+        assert fragment in message, f"{fragment!r} is not in {message!r}"
+
+
+@pytest.mark.parametrize("call, error, fragments", TOO_MANY)
+def test_too_many_synapses(call, error, fragments):
+    """Refused at once, by the name of the operator and with its sizes: no draw has begun."""
+    start = time.perf_counter()
+    with pytest.raises(error) as caught:
+        call()
+    assert time.perf_counter() - start < 1
+    message = str(caught.value)
+    for fragment in fragments:
+        assert fragment in message, message
+    assert re.match(r"(Event)?Fixed(Prob|NumConn)\b", message), message
+
+
+def test_dense_weights_that_cannot_be_numbered():
+    """A matrix of 2**62 weights is refused before an initialiser is asked for it (in its own process)."""
+    done = run_python(
+        """
+import jax, resource
+import eventops as nn
+resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))
+try:
+    nn.EventLinear(2**31 - 1, 2**31 - 1, jax.nn.initializers.ones)
+except (ValueError, MemoryError) as error:
+    print("refused:", error)
+"""
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert re.search(r"refused: EventLinear.*2147483647", done.stdout), done.stdout
+
+
+def test_large_but_homogeneous_is_no_error():
+    """One stored number serves any population."""
+    op = LINEAR(2**31 - 1, 2**20, 0.5)
+    assert op.nbytes == 4 and op.n_synapses == (2**31 - 1) * 2**20
+
+
+def test_backend_cpu_elsewhere(monkeypatch):
+    """A backend that cannot run says why, and is not replaced."""
+    monkeypatch.setattr(backends.cpu, "unavailable", lambda: "it was not built; build it")
+    with pytest.raises(
+        RuntimeError, match="EventLinear: backend 'cpu' cannot run here: .*build it"
+    ):
+        LINEAR(2, 2, 1.0, backend="cpu")
+    assert backends.available() == {"reference": None, "cpu": "it was not built; build it"}
+
+
+def test_numbers_that_are_accepted():
+    """What looks like the refused values and is not."""
+    assert PROB(9, 9, 1, 1.0).n_synapses == 81 and PROB(9, 9, 0, 1.0).n_synapses == 0
+    assert PROB(np.int32(9), np.int64(9), np.float32(1), 1.0).n_synapses == 81
+    assert NUM(100, 100, 0.29, 1.0).graph.conn_num == 29
+    assert NUM(100, 100, 0.125, 1.0).graph.conn_num == 13  # rounded to nearest, halves up
+    assert NUM(4, 50, 1.0, 1.0).graph.conn_num == 50
+    assert NUM(30, 50, 0.5, 1.0, efferent_target="pre").graph.conn_num == 15
+    assert NUM(10, 9, 5, 1.0, efferent_target="pre", afferent_ratio=0.5).n_synapses == 45
+    assert NUM(5, 5, 4, 1.0, allow_self_conn=False).n_synapses == 20
+    assert NUM(3, 2, 7, 1.0, allow_multi_conn=True).n_synapses == 21
+    assert NUM(np.uint8(5), 5, np.int16(2), 1.0, seed=np.uint64(2**63 - 1)).n_synapses == 10
+    assert OP([1, 0, 1, 0]).shape == (6,) and OP([True] * 4).shape == (6,)

@@ -1,0 +1,343 @@
+"""The native library: what happens without it, and that its handlers trust nobody."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import run_python
+
+import eventops as nn
+from eventops import backends
+from eventops.backends import cpu
+
+native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
+
+WITHOUT = """
+import warnings
+import numpy as np, jax, jax.numpy as jnp
+import eventops as nn
+from eventops import backends
+from eventops.backends import cpu
+
+assert "EVENTOPS_NATIVE=0" in backends.available()["cpu"] and cpu.isa() is None
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    ops = [
+        nn.EventLinear(30, 20, np.random.default_rng(0).normal(size=(30, 20)).astype(np.float32)),
+        nn.EventFixedProb(30, 20, 0.3, 0.5),
+        nn.EventFixedNumConn(30, 20, 5, 0.5),
+        nn.FixedNumConn(30, 20, 5, 0.5, efferent_target="pre"),
+    ]
+    spikes = jnp.asarray(np.random.default_rng(1).normal(size=(2, 30)), jnp.float32)
+    for op in ops:
+        expected = np.asarray(spikes, float) @ np.asarray(op.todense(), float)
+        np.testing.assert_allclose(np.asarray(op(spikes)), expected, rtol=1e-5, atol=1e-5)
+        jax.jit(jax.grad(lambda w: op.with_weight(w)(spikes).sum()))(op.weight)
+ours = [str(w.message) for w in caught if "eventops" in str(w.message)]
+assert len(ours) == 1, ours
+print("WARNING", ours[0])
+for kind in (lambda: nn.EventLinear(2, 2, 1.0, backend="cpu"), lambda: nn.EventFixedProb(2, 2, .5, 1.0, backend="cpu")):
+    try:
+        kind()
+    except RuntimeError as error:
+        print("ERROR", error)
+print("GRAPH", ops[1].rows.hash())
+"""
+
+
+def test_without_the_library():
+    """Right results, one warning in a process, and an error where the library was asked for."""
+    done = run_python(WITHOUT, EVENTOPS_NATIVE="0")
+    assert done.returncode == 0, done.stderr[-3000:]
+    lines = done.stdout.splitlines()
+    (warning,) = [line for line in lines if line.startswith("WARNING")]
+    assert "reference" in warning and "EVENTOPS_NATIVE=0" in warning
+    errors = [line for line in lines if line.startswith("ERROR")]
+    assert len(errors) == 2
+    assert "EventLinear: backend 'cpu' cannot run here" in errors[0]
+    assert f"GRAPH {nn.EventFixedProb(30, 20, 0.3, 0.5).rows.hash()}" in lines
+
+
+NOT_BUILT = """
+import warnings, pathlib, tempfile
+import eventops
+from eventops.backends import cpu
+folder = tempfile.mkdtemp()
+pathlib.Path(folder, "_native.so").write_bytes(b"this is no library") if {broken} else None
+eventops.__path__[:] = [folder]
+print("REASON", cpu.unavailable())
+try:
+    eventops.EventLinear(2, 2, 1.0, backend="cpu")
+except RuntimeError as error:
+    print("ERROR", error)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    out = eventops.EventLinear(2, 2, [[1.0, 2.0], [3.0, 4.0]])([True, True])
+print("WARNING", *[w.message for w in caught], out.tolist())
+"""
+
+
+@pytest.mark.parametrize("broken", [False, True], ids=["absent", "broken"])
+def test_the_reason_says_how_to_build(broken):
+    done = run_python(NOT_BUILT.format(broken=broken))
+    assert done.returncode == 0, done.stderr[-3000:]
+    for start in ("REASON", "ERROR", "WARNING"):
+        (line,) = [line for line in done.stdout.splitlines() if line.startswith(start)]
+        assert "pip install" in line and "C++17 compiler" in line
+        assert ("does not load" if broken else "was not built") in line
+    assert "[4.0, 6.0]" in line
+
+
+@native
+def test_available():
+    assert backends.available() == {"reference": None, "cpu": None}
+    assert cpu.isa() in ("plain", "avx2", "avx512")
+
+
+def test_the_table_is_frozen_and_complete():
+    table = backends.IMPLEMENTATIONS
+    with pytest.raises(TypeError):
+        table["dense", "forward", "cpu"] = None
+    kinds = ("dense", "uniform", "rows")
+    products = ("forward", "spike_cotangent", "weight_cotangent")
+    assert set(table) == {(k, p, b) for k in kinds for p in products for b in backends.BACKENDS}
+
+
+# Hostile calls, straight to the registered handlers. The good call of each comes first.
+
+
+def f32(*shape):
+    return np.ones(shape, np.float32)
+
+
+ROWS = dict(n_out=np.int64(3), tile=np.int64(3))
+PTR = np.array([0, 2, 3], np.int32)
+OFFSETS = np.array([0, 2, 1], np.uint16)
+DRAW = dict(
+    rule=np.int64(1),
+    n_in=np.int64(4),
+    n_out=np.int64(5),
+    tile=np.int64(5),
+    conn_num=np.int64(0),
+    allow_multi=np.int64(0),
+    allow_self=np.int64(1),
+    seed=np.int64(0),
+    lane=np.int64(0),
+)
+SELECTED = np.arange(4, dtype=np.int32)
+GAPS = np.zeros((1, 256, 4), np.uint32)
+
+GOOD = {
+    "DenseForward": ([f32(1, 1, 2), f32(1, 2, 3)], {}, (1, 1, 3), "f4"),
+    "RowsForward": ([f32(1, 1, 2), f32(1), PTR, OFFSETS], ROWS, (1, 1, 3), "f4"),
+    "RowsSpikeCotangent": ([f32(1, 3), f32(1, 1, 3), PTR, OFFSETS], ROWS, (1, 1, 2), "f4"),
+    "RowsWeightCotangent": ([f32(1, 1, 2), f32(1, 1, 3), PTR, OFFSETS], ROWS, (1, 3), "f4"),
+    "DrawCount": ([SELECTED, GAPS], DRAW, (5,), "i4"),
+    "DrawFill": ([SELECTED, GAPS, np.arange(5, dtype=np.int32) * 5], DRAW, (20,), "u2"),
+}
+# handler: changes of (position of an argument, "result" or the name of an attribute) to another value.
+HOSTILE = {
+    "DenseForward": (
+        {0: f32(2)},
+        {0: f32(1, 1, 3)},
+        {1: f32(2, 3)},
+        {1: f32(2, 2, 3)},
+        {1: np.ones((1, 2, 3), np.int32)},
+        {0: np.ones((1, 1, 2), np.int32)},
+        {0: np.ones((1, 1, 2), np.float16)},
+        {1: np.ones((1, 2, 3), np.float64)},
+        {"result": ((1, 1, 4), "f4")},
+        {"result": ((1, 1, 3), "f8")},
+        {"result": ((3,), "f4")},
+    ),
+    "RowsForward": (
+        {0: f32(2)},
+        {0: f32(1, 1, 3)},
+        {0: np.ones((1, 1, 2), np.int8)},
+        {1: f32(2)},
+        {1: f32(1, 4)},
+        {1: f32()},
+        {1: np.ones(1, np.int32)},
+        {2: PTR[:2]},
+        {2: PTR.astype(np.int64)},
+        {2: PTR.astype(np.float32)},
+        {3: OFFSETS.astype(np.int32)},
+        {3: OFFSETS.astype(np.uint8)},
+        {3: OFFSETS[None]},
+        {"n_out": np.int64(0)},
+        {"n_out": np.int64(-3)},
+        {"n_out": np.int64(2**62)},
+        {"n_out": np.int32(3)},
+        {"n_out": None},
+        {"tile": np.int64(0)},
+        {"tile": np.int64(2)},
+        {"tile": np.int64(65_537)},
+        {"result": ((1, 1, 4), "f4")},
+        {"result": ((1, 1, 3), "f8")},
+    ),
+    "RowsSpikeCotangent": (
+        {0: f32(2)},
+        {0: f32(1, 2)},
+        {1: f32(1, 1, 4)},
+        {1: np.ones((1, 1, 3), np.float64)},
+        {2: PTR[:2]},
+        {3: OFFSETS.astype(np.int16)},
+        {"tile": np.int64(-1)},
+        {"result": ((1, 1, 5), "f4")},
+        {"result": ((1, 1, 2), "f2")},
+    ),
+    "RowsWeightCotangent": (
+        {0: f32(1, 2)},
+        {0: np.ones((1, 1, 2), np.float64)},
+        {1: f32(1, 2, 3)},
+        {1: np.ones((1, 1, 3), np.float64)},
+        {2: PTR[:2]},
+        {3: OFFSETS[None]},
+        {"n_out": np.int64(4)},
+        {"result": ((1, 2), "f4")},
+        {"result": ((2,), "f4")},
+        {"result": ((1, 3), "f2")},
+    ),
+    "DrawCount": (
+        {0: SELECTED.astype(np.int8)},
+        {0: SELECTED.astype(np.int64)},
+        {0: SELECTED[:3] - 1},
+        {0: SELECTED[:3] + 2},
+        {0: np.arange(40, dtype=np.int32), "rule": np.int64(2), "conn_num": np.int64(2)},
+        {1: GAPS[:0]},
+        {1: GAPS.astype(np.uint8)},
+        {1: GAPS[:, :100]},
+        {"rule": np.int64(4)},
+        {"rule": None},
+        {"rule": np.int32(1)},
+        {"n_in": np.int64(5)},
+        {"n_in": np.int64(-4)},
+        {"n_out": np.int64(0)},
+        {"n_out": np.int64(2**40)},
+        {"tile": np.int64(0)},
+        {"tile": np.int64(70_000)},
+        {"seed": None},
+        {"allow_self": None},
+        {"rule": np.int64(2), "conn_num": np.int64(6)},
+        {"rule": np.int64(3), "conn_num": np.int64(5)},
+        {"rule": np.int64(2), "conn_num": np.int64(-1)},
+        {"rule": np.int64(2), "conn_num": np.int64(2**62), "allow_multi": np.int64(1)},
+        {"result": ((4,), "i4")},
+        {"result": ((5,), "f4")},
+    ),
+    "DrawFill": (
+        {2: np.arange(5, dtype=np.int32)},  # other counts than the draw has
+        {2: np.array([0, 5, -(2**31), 2**31 - 1, 20], np.int32)},
+        {2: np.zeros(4, np.int32)},
+        {"result": ((19,), "u2")},
+        {"result": ((20,), "i4")},
+    ),
+}
+
+
+def ffi(name, arguments, attributes, shape, dtype):
+    out = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
+    call = jax.ffi.ffi_call(cpu.target(name), out)
+    return jax.block_until_ready(jax.jit(lambda *a: call(*a, **attributes))(*arguments))
+
+
+def changed(name, change):
+    arguments, attributes, shape, dtype = GOOD[name]
+    arguments, attributes = list(arguments), dict(attributes)
+    for key, value in change.items():
+        if key == "result":
+            shape, dtype = value
+        elif isinstance(key, int):
+            arguments[key] = value
+        elif value is None:
+            del attributes[key]
+        else:
+            attributes[key] = value
+    return arguments, attributes, shape, dtype
+
+
+@native
+@pytest.mark.x64  # so that arguments keep their 64 bits
+@pytest.mark.parametrize("name", GOOD)
+def test_good_calls(name):
+    ffi(name, *GOOD[name])
+
+
+CASES = [(name, i) for name, changes in HOSTILE.items() for i in range(len(changes))]
+
+
+def try_from(start: int) -> None:
+    """Say what each hostile call ends with; a crash ends the process."""
+    jax.config.update("jax_enable_x64", True)
+    for at in range(start, len(CASES)):
+        name, i = CASES[at]
+        try:
+            ffi(name, *changed(name, HOSTILE[name][i]))
+            print(f"CASE {at} accepted", flush=True)
+        except Exception as error:  # noqa: BLE001 - what it is, is what is asked
+            print(f"CASE {at} {type(error).__name__}: {error}".replace("\n", " "), flush=True)
+
+
+@functools.cache
+def outcomes() -> list[str]:
+    """What each call ended with, in a process of its own that is started again after a crash."""
+    found = []
+    while len(found) < len(CASES):
+        done = run_python(f"import test_native; test_native.try_from({len(found)})", timeout=300)
+        for line in done.stdout.splitlines():
+            if line.startswith("CASE "):
+                found.append(line.split(" ", 2)[2])
+        if len(found) < len(CASES):
+            found.append(f"the process died, {done.returncode}: {done.stderr[-500:]}")
+    return found
+
+
+@native
+@pytest.mark.parametrize("name, i", CASES)
+def test_hostile_calls_are_errors(name, i):
+    outcome = outcomes()[CASES.index((name, i))]
+    shown = {k: v for k, v in HOSTILE[name][i].items()}
+    assert outcome.startswith(("JaxRuntimeError", "XlaRuntimeError")), f"{shown}: {outcome}"
+    assert "INVALID_ARGUMENT" in outcome, outcome
+
+
+@native
+@pytest.mark.parametrize(
+    "ptr", [[0, 2**31 - 1, 3], [-(2**31), 2, 3], [3, 2, 1], [0, -1, 2**31 - 1], [5, 9, 7]]
+)
+@pytest.mark.parametrize("name", [n for n in GOOD if n.startswith("Rows")])
+def test_pointers_cannot_lead_outside(name, ptr):
+    """Pointers that construction would never make are clamped to the buffers."""
+    arguments, attributes, shape, dtype = GOOD[name]
+    arguments = [np.array(ptr, np.int32) if a is PTR else a for a in arguments]
+    out = np.asarray(ffi(name, arguments, attributes, shape, dtype))
+    assert out.shape == shape and np.all(np.isfinite(out)) and np.all(np.abs(out) <= 6)
+
+
+OUTSIDE = """
+import jax, jax.numpy as jnp, eventops as nn
+op = nn.EventFixedNumConn(4, 5, 2, {weight})
+bad = jax.tree.map(lambda x: jnp.full_like(x, 65535) if x.dtype == jnp.uint16 else x, op)
+spikes = jnp.ones(4)
+for _ in range(100):
+    for call in (
+        lambda: bad(spikes),
+        lambda: jax.grad(lambda s: bad(s).sum())(spikes),
+        lambda: jax.grad(lambda w: bad.with_weight(w)(spikes).sum())(bad.weight),
+    ):
+        try:
+            jax.block_until_ready(call())
+        except Exception:
+            pass
+print("alive")
+"""
+
+
+@native
+@pytest.mark.parametrize("weight", ["0.5", "jnp.ones(8)"])
+def test_offsets_cannot_lead_outside(weight):
+    """Nor do offsets, which any function on the leaves of an operator can reach."""
+    done = run_python(OUTSIDE.format(weight=weight))
+    assert "alive" in done.stdout, f"died of {done.returncode}"

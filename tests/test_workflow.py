@@ -1,0 +1,202 @@
+"""The workflow itself, run as a user runs it, on the smoke configuration."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+SMOKE = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
+TINY = {
+    "machine": "here",
+    "measure": {"rounds": 3, "min_sample_s": 1e-5, "budget_s": 0.02, "scan_steps": 3},
+    "verify": {"twin_size": 60},
+    "peers": ["jnp-dense"],
+    "sweep": [
+        {
+            "name": "a",
+            "operator": "EventFixedNumConn",
+            "sizes": [60],
+            "conn": [6],
+            "modes": ["call"],
+        },
+        {"name": "b", "operator": "EventLinear", "sizes": [50], "modes": ["call"]},
+    ],
+}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A copy of the workflow, so that nothing is written into the repository."""
+    for name in ("workflow", "config", "profiles"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    shutil.copy(ROOT / "Snakefile", tmp_path)
+    return tmp_path
+
+
+def command(project, config, *arguments) -> list[str]:
+    """The command line, with the configuration written for it."""
+    (project / "test.yaml").write_text(yaml.safe_dump(config))
+    start = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "test.yaml"]
+    return [*start, *arguments]
+
+
+def snakemake(project, config, *arguments):
+    """Run snakemake there; returns its exit code and all that it printed."""
+    done = subprocess.run(
+        command(project, config, *arguments),
+        cwd=project,
+        env=ENVIRONMENT,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=900,
+    )
+    return done.returncode, done.stdout
+
+
+def planned(output) -> dict:
+    """Rule to number of jobs, from the table of a dry run."""
+    table = output.split("Job stats:")[1].split("\n\n")[0].splitlines()[3:]
+    return {line.split()[0]: int(line.split()[1]) for line in table if line.strip()}
+
+
+def test_smoke_runs_to_a_report_and_the_second_run_does_nothing(project):
+    code, output = snakemake(project, SMOKE | {"machine": "here"})
+    assert code == 0, output
+    results = project / "results/here"
+    assert f"The report: {results / 'report.html'}" in output
+    points = pd.read_csv(results / "tables/points.csv")
+    assert not (points.status == "failed").any()
+    assert set(points.operator) == {
+        "Linear",
+        "EventLinear",
+        "EventFixedProb",
+        "FixedNumConn",
+        "EventFixedNumConn",
+    }
+    ours = points[points.method == "eventops"]
+    assert (ours.status == "ok").all() and (ours.t_median_s > 0).all()
+    checks = pd.read_csv(results / "tables/checks.csv")
+    assert checks.passed.all() and len(checks) > 200
+    assert "<html" in (results / "report.html").read_text()
+    logs = list((results / "logs").rglob("*.log"))
+    assert len(logs) > 15 and all(log.stat().st_size > 0 for log in logs)
+
+    code, output = snakemake(project, SMOKE | {"machine": "here"})
+    assert code == 0 and "Nothing to be done" in output
+
+    # A clone has no memory of the run and all files are new, in an order that means nothing.
+    shutil.rmtree(project / ".snakemake")
+    for path in sorted(results.rglob("*")):
+        os.utime(path)
+    code, output = snakemake(project, SMOKE | {"machine": "here"})
+    assert code == 0 and "Nothing to be done" in output
+
+
+def test_a_killed_run_resumes_and_a_changed_value_runs_only_what_it_touches(project):
+    records = project / "results/here/records"
+    running = subprocess.Popen(
+        command(project, TINY),
+        cwd=project,
+        env=ENVIRONMENT,
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 300
+    while not list(records.glob("*.json")) and time.monotonic() < deadline:
+        assert running.poll() is None
+        time.sleep(0.05)
+    time.sleep(0.5)  # the workflow notes that the job has ended, and starts the next one
+    os.killpg(running.pid, signal.SIGKILL)
+    running.wait()
+    (kept,) = records.glob("*.json")
+    before = kept.read_bytes()
+    for path in (project / "results").rglob("*.json"):
+        assert json.loads(path.read_text())["schema"] == 1
+
+    code, output = snakemake(project, TINY)
+    assert code == 0, output
+    assert kept.read_bytes() == before and len(list(records.glob("*.json"))) == 2
+    assert "Nothing to be done" in snakemake(project, TINY)[1]
+
+    changed = json.loads(json.dumps(TINY))
+    changed["sweep"][0]["rates"] = ["0.2"]
+    code, output = snakemake(project, changed, "--dry-run")
+    plan = planned(output)
+    assert plan["verify"] == plan["measure"] == plan["table"] == 1
+
+
+def test_a_failed_verification_fails_the_run_after_the_report(project):
+    code, output = snakemake(project, TINY)
+    assert code == 0, output
+    results = project / "results/here"
+    victim = next((results / "verify").glob("EventLinear*"))
+    content = json.loads(victim.read_text())
+    content["checks"][0]["passed"] = False
+    content |= {"status": "failed", "reason": "todense-is-rows: made to fail by this test"}
+    victim.write_text(json.dumps(content))
+    next((results / "records").glob("EventLinear*")).unlink()
+    (results / "report.html").unlink()
+    (results / "verified.txt").unlink()
+    for _ in range(2):  # and it stays so: a second run does not turn it green
+        code, output = snakemake(project, TINY)
+        assert code != 0
+        assert "made to fail by this test" in output
+        assert (results / "report.html").exists() and not (results / "verified.txt").exists()
+        points = pd.read_csv(results / "tables/points.csv")
+        assert set(points[points.operator == "EventLinear"].status) == {"failed"}
+        assert set(points[points.operator == "EventFixedNumConn"].status) == {"ok"}
+
+
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"rats": 1}, "'rats' was unexpected"),
+        ({"measure": {"round": 3}}, "'round' was unexpected"),
+        ({"verify": {"p": 3}}, "'p' was unexpected"),
+        ({"sweep": [{**TINY["sweep"][1], "size": [3]}]}, "'size' was unexpected"),
+        ({"sweep": [{**TINY["sweep"][1], "rates": [0.1]}]}, "0.1 is not of type 'string'"),
+        ({"sweep": [{**TINY["sweep"][1], "conn": [3]}]}, "dense and has no conn"),
+        ({"devices": ["gpu"]}, "devices asks for 'gpu'"),
+    ],
+)
+def test_a_bad_configuration_stops_before_the_first_job(project, change, message):
+    if change == {"devices": ["gpu"]} and _has_gpu():
+        pytest.skip("there is a GPU")
+    code, output = snakemake(project, TINY | change)
+    assert code != 0 and message in output
+    assert not (project / "results").exists()
+
+
+def _has_gpu():
+    from eventops.bench import machine
+
+    return "gpu" in machine.devices("auto")
+
+
+@pytest.mark.parametrize("name", ["config", "smoke", "full"])
+def test_the_shipped_configurations_are_valid(project, name):
+    config = yaml.safe_load((project / f"config/{name}.yaml").read_text())
+    code, output = snakemake(project, config, "--dry-run")
+    assert code == 0, output
+    assert planned(output)["measure"] >= 8
+
+
+def test_lint():
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,51 @@
+# The configuration, checked before anything else, and the names that all stages share.
+import os
+from pathlib import Path
+
+from snakemake.utils import validate
+
+validate(config, schema="../schemas/config.schema.yaml")
+
+from eventops import backends
+from eventops.bench import machine, sweep
+from snakemake.exceptions import WorkflowError
+
+try:
+    JOBS = sweep.jobs(config, machine.devices(config["devices"]), backends.available())
+except ValueError as error:
+    raise WorkflowError(str(error))
+
+MACHINE = machine.slug() if config["machine"] == "auto" else config["machine"]
+RESULTS = f"{config['results']}/{MACHINE}"
+LOGS = f"{RESULTS}/logs"
+REPORT = f"{RESULTS}/report.html"
+VERDICT = f"{RESULTS}/verified.txt"
+TABLES = [f"{RESULTS}/tables/{name}.csv" for name in ("points", "jobs", "checks")]
+MACHINE_JSON = f"{RESULTS}/machine.json"
+
+# Results depend on the code that made them and on the versions of what it calls: a change of either is a
+# changed parameter of the rule, so that claims are proved again. Times of files say nothing (in a clone all
+# are those of the checkout), so profiles/default leaves them out of the triggers; instead, verify and
+# measure remove the tables, so that no table is older than its records even if the run is killed there.
+VERSIONS = {
+    name: version
+    for name, version in machine.versions().items()
+    if name not in ("pandas", "seaborn", "snakemake")
+}
+VERIFY_CODE = machine.fingerprint(
+    "build.py", "checks.py", "degrees.py", "oracle.py", "predict.py", "verify.py"
+)
+MEASURE_CODE = machine.fingerprint("build.py", "measure.py", "peers.py", "timing.py")
+PAGE_CODE = machine.fingerprint("*.py", "templates/*")
+
+
+wildcard_constraints:
+    job="|".join(map(re.escape, JOBS)),
+
+
+def all_cores(wildcards):
+    """Timing runs alone. Without --cores (lint, or jobs sent to a cluster) it asks for this machine's."""
+    try:
+        return workflow.cores
+    except WorkflowError:
+        return os.cpu_count()

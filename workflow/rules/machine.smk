@@ -1,0 +1,14 @@
+rule machine:
+    output:
+        MACHINE_JSON,
+    log:
+        f"{LOGS}/machine.log",
+    conda:
+        "../envs/eventops.yaml"
+    # The bandwidth of memory is measured here, so nothing else may run.
+    threads: all_cores
+    params:
+        slug=MACHINE,
+        versions=VERSIONS,
+    script:
+        "../scripts/machine.py"

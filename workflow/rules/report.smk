@@ -1,0 +1,34 @@
+rule report:
+    input:
+        machine=MACHINE_JSON,
+        points=f"{RESULTS}/tables/points.csv",
+        jobs=f"{RESULTS}/tables/jobs.csv",
+        checks=f"{RESULTS}/tables/checks.csv",
+        figures=expand(f"{RESULTS}/figures/{{name}}.svg", name=NAMES),
+    output:
+        report(REPORT, caption="../report/report.rst", category="Report"),
+    log:
+        f"{LOGS}/report.log",
+    conda:
+        "../envs/eventops.yaml"
+    params:
+        config=config,
+        code=PAGE_CODE,
+    script:
+        "../scripts/report.py"
+
+
+# The last rule: fails the run when a point was not verified, after the report that shows it was written.
+rule gate:
+    input:
+        report=REPORT,
+        points=f"{RESULTS}/tables/points.csv",
+        jobs=f"{RESULTS}/tables/jobs.csv",
+    output:
+        VERDICT,
+    log:
+        f"{LOGS}/gate.log",
+    conda:
+        "../envs/eventops.yaml"
+    script:
+        "../scripts/gate.py"

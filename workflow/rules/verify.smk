@@ -1,0 +1,16 @@
+# A job needs no file: it is a parameter, and its hash is in the name of the output.
+rule verify:
+    output:
+        f"{RESULTS}/verify/{{job}}.json",
+    log:
+        f"{LOGS}/verify/{{job}}.log",
+    conda:
+        "../envs/eventops.yaml"
+    threads: 1
+    params:
+        job=lookup(within=JOBS, dpath="{job}"),
+        code=VERIFY_CODE,
+        versions=VERSIONS,
+        outdated=TABLES,
+    script:
+        "../scripts/verify.py"

@@ -1,0 +1,12 @@
+"""Facts of the machine to a file."""
+
+import eventops
+from eventops import backends
+from eventops.bench import alone, log, machine, record
+
+with log.to_file(snakemake.log[0]):
+    with alone.on_this_machine():
+        facts = machine.facts(eventops.__version__, backends.available())
+    record.write(snakemake.output[0], "machine", facts | {"slug": snakemake.params.slug})
+    for key, value in facts.items():
+        print(f"{key}: {value}")

@@ -1,0 +1,17 @@
+"""All records to three tables."""
+
+from eventops.bench import log, record, table
+
+with log.to_file(snakemake.log[0]):
+    machine = record.load(snakemake.input.machine, "machine")
+    verified = [record.load(path, "verify") for path in snakemake.input.verify]
+    measured = [record.load(path, "record") for path in snakemake.input.records]
+    pairs = list(zip(verified, measured, strict=True))
+    frames = {
+        "points": table.points(pairs, machine),
+        "jobs": table.jobs(pairs, machine, snakemake.input.records),
+        "checks": table.checks(verified),
+    }
+    for name, frame in frames.items():
+        table.write(frame, snakemake.output[name])
+        print(f"{len(frame)} rows: {snakemake.output[name]}")
