@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -27,7 +29,8 @@ def seconds(value) -> str:
 
 
 def _panel_title(ax, rows: pd.DataFrame) -> None:
-    ax.set_title(f"{rows['operator'].iloc[0]}\n{rows['label'].iloc[0]}", loc="left")
+    label = textwrap.fill(rows["label"].iloc[0], 28)
+    ax.set_title(f"{rows['operator'].iloc[0]}\n{label}", loc="left")
 
 
 def _line(ax, x, y, low, high, style: dict):

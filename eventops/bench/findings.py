@@ -85,7 +85,9 @@ def labels(points: pd.DataFrame) -> dict[str, str]:
     """A short name of every job: its size, its connectivity and whatever else tells it apart."""
     jobs = points.drop_duplicates("job")
     names = {}
-    for _, group in jobs.groupby("operator", sort=False):
+    alike = ["operator", "n_pre", "n_post", "conn_kind", "conn"]
+    alike += ["efferent_target"] if "efferent_target" in jobs else []
+    for _, group in jobs.groupby(alike, sort=False, dropna=False):
         varying = [
             c for c in ("device", "backend", "dtype", "storage", "weight") if group[c].nunique() > 1
         ]
@@ -93,7 +95,7 @@ def labels(points: pd.DataFrame) -> dict[str, str]:
             names[row.job] = _label(row, varying)
         short = pd.Series({job: names[job] for job in group["job"]})
         for job in short.index[short.duplicated(keep=False)]:
-            names[job] += f" ({job})"
+            names[job] += f", #{job[-4:]}"  # the same in all but what is swept: the end of its hash
     return names
 
 
