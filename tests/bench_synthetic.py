@@ -9,51 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-COLUMNS = [
-    "machine",
-    "job",
-    "operator",
-    "backend",
-    "device",
-    "n_pre",
-    "n_post",
-    "conn_kind",
-    "conn",
-    "n_synapses",
-    "dtype",
-    "storage",
-    "weight",
-    "rate",
-    "batch",
-    "mode",
-    "method",
-    "events",
-    "synaptic_events",
-    "status",
-    "reason",
-    "t_median_s",
-    "t_q1_s",
-    "t_q3_s",
-    "t_lo_s",
-    "t_hi_s",
-    "n_samples",
-    "t_calls",
-    "ratio",
-    "ratio_lo",
-    "ratio_hi",
-    "construct_s",
-    "lower_s",
-    "compile_s",
-    "first_call_s",
-    "bytes_predicted",
-    "bytes_stored",
-    "temp_bytes",
-    "rss_growth_bytes",
-    "bytes_moved",
-    "bandwidth_share",
-    "n_checks",
-    "worst_ratio",
-]
+from eventops.bench.table import POINT_COLUMNS
 
 RATES = (0.001, 0.01, 0.1, 0.5)
 PEERS = ("jnp-dense", "bcoo", "scipy-csr", "brainevent", "torch")
@@ -114,7 +70,7 @@ def points(jobs=JOBS, rates=RATES, peers=PEERS, modes=("call", "scan"), batches=
                 for mode in modes:
                     ours = law("eventops", n, fan, rate, batch, mode)
                     for method in ("eventops", *peers):
-                        row = dict.fromkeys(COLUMNS, np.nan) | base
+                        row = dict.fromkeys(POINT_COLUMNS, np.nan) | base
                         row |= {"rate": rate, "batch": batch, "mode": mode, "method": method}
                         row |= {"events": rate * n, "synaptic_events": rate * n * fan, "reason": ""}
                         dense = method in ("jnp-dense", "torch")
@@ -157,14 +113,14 @@ def points(jobs=JOBS, rates=RATES, peers=PEERS, modes=("call", "scan"), batches=
                             ),
                         }
                         rows.append(row)
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=POINT_COLUMNS)
 
 
 def jobs(table: pd.DataFrame) -> pd.DataFrame:
     """A table like ``jobs.csv`` for the points given."""
     if table.empty:
         return pd.DataFrame(columns=["job", "status", "reason", "worst_ratio", "worst_where"])
-    columns = COLUMNS[: COLUMNS.index("rate")]
+    columns = POINT_COLUMNS[: POINT_COLUMNS.index("rate")]
     out = table.drop_duplicates("job")[list(columns)].reset_index(drop=True)
     rng = np.random.default_rng(1)
     out["status"], out["reason"], out["n_checks"], out["n_failed"] = "ok", "", 14, 0
@@ -194,7 +150,9 @@ def checks(table: pd.DataFrame) -> pd.DataFrame:
 def with_failures(table: pd.DataFrame) -> pd.DataFrame:
     """The same run with a failed point, an absent peer and one job that did not fit."""
     table = table.copy()
-    numbers = list(COLUMNS[COLUMNS.index("t_median_s") : COLUMNS.index("construct_s")])
+    numbers = list(
+        POINT_COLUMNS[POINT_COLUMNS.index("t_median_s") : POINT_COLUMNS.index("construct_s")]
+    )
     bad = (table["job"] == table["job"].iloc[-1]) & (table["rate"] == table["rate"].max())
     table.loc[bad, "status"] = "failed"
     table.loc[bad, "reason"] = "error/bound 37.2 at output 5 is above 1"
@@ -202,7 +160,7 @@ def with_failures(table: pd.DataFrame) -> pd.DataFrame:
     gone = table["method"] == "brainevent"
     table.loc[gone, numbers] = np.nan
     table.loc[gone, ["status", "reason"]] = ["absent", "brainevent is not installed"]
-    big = dict.fromkeys(COLUMNS, np.nan) | {
+    big = dict.fromkeys(POINT_COLUMNS, np.nan) | {
         "machine": "made-up-2core",
         "job": "EventLinear-1000000",
         "operator": "EventLinear",
@@ -220,7 +178,7 @@ def with_failures(table: pd.DataFrame) -> pd.DataFrame:
         "status": "skipped",
         "reason": "dense weights need 4 TB, the machine has 8 GB",
     }
-    return pd.concat([table, pd.DataFrame([big], columns=COLUMNS)], ignore_index=True)
+    return pd.concat([table, pd.DataFrame([big], columns=POINT_COLUMNS)], ignore_index=True)
 
 
 MACHINE = {

@@ -118,7 +118,7 @@ def test_every_row_is_there_and_downloads_are_the_tables(text):
     (name,) = [n for n in names if n.startswith("points")]
     raw = gzip.decompress(names[name]) if name.endswith(".gz") else names[name]
     read = pd.read_csv(BytesIO(raw))
-    assert list(read.columns) == list(made.COLUMNS) and len(read) == len(table)
+    assert list(read.columns) == list(made.POINT_COLUMNS) and len(read) == len(table)
 
 
 def test_hostile_text_is_inert(tmp_path):

@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from .table import POINT_COLUMNS
+
 OURS = "eventops"
 DENSE = "jnp-dense"
 METHODS = (OURS, DENSE, "bcoo", "scipy-csr", "brainevent", "torch")
@@ -33,37 +35,7 @@ TEXT = [
     "reason",
     "efferent_target",
 ]
-NUMBERS = [
-    "n_pre",
-    "n_post",
-    "n_synapses",
-    "rate",
-    "batch",
-    "events",
-    "synaptic_events",
-    "t_median_s",
-    "t_q1_s",
-    "t_q3_s",
-    "t_lo_s",
-    "t_hi_s",
-    "n_samples",
-    "t_calls",
-    "ratio",
-    "ratio_lo",
-    "ratio_hi",
-    "construct_s",
-    "lower_s",
-    "compile_s",
-    "first_call_s",
-    "bytes_predicted",
-    "bytes_stored",
-    "temp_bytes",
-    "rss_growth_bytes",
-    "bytes_moved",
-    "bandwidth_share",
-    "n_checks",
-    "worst_ratio",
-]
+NUMBERS = [name for name in POINT_COLUMNS if name not in TEXT]
 
 
 def _plain(value) -> str:
