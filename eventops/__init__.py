@@ -3,7 +3,17 @@
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .linear import EventLinear, Linear
+from .sharded import sharded
+from .trees import split
 
 __version__ = "0.1.0"
 
-__all__ = ["EventFixedNumConn", "EventFixedProb", "EventLinear", "FixedNumConn", "Linear"]
+__all__ = [
+    "EventFixedNumConn",
+    "EventFixedProb",
+    "EventLinear",
+    "FixedNumConn",
+    "Linear",
+    "sharded",
+    "split",
+]

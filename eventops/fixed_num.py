@@ -3,8 +3,7 @@
 import numbers
 
 from . import random
-from .operator import Operator, common, flag, static_int, untraced, weight_array
-from .storage import check_storage
+from .operator import Operator, common, flag, static_int, untraced
 
 
 class FixedNumConn(Operator):
@@ -33,8 +32,10 @@ class FixedNumConn(Operator):
     seed : int
         In [0, 2**63). Together with the rule, the sizes and the parameters it determines the graph. Give
         each projection of a model its own seed: the same seed gives the same graph again.
-    storage : {'sparse'}
-        'sparse' stores the synapses, about 2 bytes each plus their weights.
+    storage : {'sparse', 'procedural'}
+        'sparse' stores the synapses, about 2 bytes each plus their weights. 'procedural' (for 'post' only)
+        stores none and draws the rows of active inputs again on every call: the same graph, at a few
+        nanoseconds per synapse, with one weight for all synapses.
     dtype : dtype, optional
         Of the stored weights: float16, bfloat16, float32 or float64. By default that of a floating
         ``conn_weight`` array, else float32.
@@ -65,7 +66,7 @@ class FixedNumConn(Operator):
     """
 
     _arrays = ("weight", "rows")
-    _static = (*Operator._static, "graph")
+    _static = (*Operator._static, "graph", "storage")
 
     def __init__(
         self,
@@ -102,19 +103,18 @@ class FixedNumConn(Operator):
         backend,
     ):
         call = type(self).__name__
-        check_storage(call, storage)
-        self._set(**common(call, in_size, out_size, seed, float_as_event, backend))
+        self._set(storage=storage, **common(call, in_size, out_size, seed, float_as_event, backend))
         graph = _graph(call, self.in_size, self.out_size, conn_num, options, self.seed)
-        self._set(graph=graph, rows=random.draw(graph, call))
-        self._set(weight=weight_array(call, conn_weight, self._weight_shape(), dtype, self.seed))
+        self._store(call, graph, conn_weight, dtype)
 
     def _describe(self):
         target = "post" if self.graph.rule == random.FIXED_POST else "pre"
         parts = [f"conn_num={self.graph.conn_num}, efferent_target={target!r}"]
-        if self.graph.n_selected != self.in_size:
+        if self.graph.n_selected != self.graph.n_in:
             parts.append(f"n_afferent={self.graph.n_selected}")
         parts += ["allow_multi_conn=True"] * self.graph.allow_multi
         parts += ["allow_self_conn=False"] * (not self.graph.allow_self)
+        parts += [f"storage={self.storage!r}"] * self._procedural
         return [*parts, f"seed={self.seed}"]
 
 

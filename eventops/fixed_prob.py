@@ -3,8 +3,7 @@
 import numbers
 
 from . import random
-from .operator import Operator, common, flag, untraced, weight_array
-from .storage import check_storage
+from .operator import Operator, common, flag, untraced
 
 
 class EventFixedProb(Operator):
@@ -24,8 +23,10 @@ class EventFixedProb(Operator):
         projection of a model its own seed: the same seed gives the same graph again.
     allow_self_conn : bool
         Whether neuron i may connect to neuron i (autapses). False needs equal sizes.
-    storage : {'sparse'}
-        'sparse' stores the synapses, about 2 bytes each plus their weights.
+    storage : {'sparse', 'procedural'}
+        'sparse' stores the synapses, about 2 bytes each plus their weights. 'procedural' stores none and draws
+        the rows of active inputs again on every call: the same graph, at a few nanoseconds per synapse, with
+        one weight for all synapses.
     float_as_event : bool
         Count every nonzero input as one event instead of by its value. The derivative with respect to the
         input stays that of the value, so that a surrogate gradient passes.
@@ -63,7 +64,7 @@ class EventFixedProb(Operator):
     """
 
     _arrays = ("weight", "rows")
-    _static = (*Operator._static, "graph")
+    _static = (*Operator._static, "graph", "storage")
 
     def __init__(
         self,
@@ -80,8 +81,7 @@ class EventFixedProb(Operator):
         backend=None,
     ):
         call = type(self).__name__
-        check_storage(call, storage)
-        self._set(**common(call, in_size, out_size, seed, float_as_event, backend))
+        self._set(storage=storage, **common(call, in_size, out_size, seed, float_as_event, backend))
         allow_self_conn = flag(call, "allow_self_conn", allow_self_conn)
         if not allow_self_conn and self.in_size != self.out_size:
             raise ValueError(
@@ -96,12 +96,12 @@ class EventFixedProb(Operator):
             allow_self=allow_self_conn,
             seed=self.seed,
         )
-        self._set(graph=graph, rows=random.draw(graph, call))
-        self._set(weight=weight_array(call, conn_weight, self._weight_shape(), dtype, self.seed))
+        self._store(call, graph, conn_weight, dtype)
 
     def _describe(self):
         parts = [f"conn_num={self.graph.prob}"]
         parts += ["allow_self_conn=False"] * (not self.graph.allow_self)
+        parts += [f"storage={self.storage!r}"] * self._procedural
         return [*parts, f"seed={self.seed}"]
 
 

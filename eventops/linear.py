@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from .backends.reference import accumulator
-from .operator import Operator, common, weight_array
-from .products import result_dtype
+from .operator import Operator, common
+from .products import result_dtype, warn_of_constants
 
 
 class Linear(Operator):
@@ -47,11 +47,13 @@ class Linear(Operator):
     def _init_dense(self, in_size, out_size, weight, dtype, seed, float_as_event, backend):
         call = type(self).__name__
         self._set(**common(call, in_size, out_size, seed, float_as_event, backend))
-        self._set(weight=weight_array(call, weight, self._weight_shape(), dtype, self.seed))
+        self._store(call, None, weight, dtype)
 
-    def _product(self, spikes):
+    def _product(self, spikes, rounded=True):
+        warn_of_constants(spikes, self.weight)
         dtype = result_dtype(spikes.dtype, self.dtype)
         acc = accumulator(dtype)
+        dtype = dtype if rounded else acc
         if self.weight.ndim == 0:
             total = jnp.sum(spikes.astype(acc), axis=-1, keepdims=True) * self.weight.astype(acc)
             return jnp.broadcast_to(total, (*spikes.shape[:-1], self.out_size)).astype(dtype)
@@ -108,5 +110,5 @@ class EventLinear(Linear):
     ):
         self._init_dense(in_size, out_size, weight, dtype, seed, float_as_event, backend)
 
-    def _product(self, spikes):
-        return Operator._product(self, spikes)
+    def _product(self, spikes, rounded=True):
+        return Operator._product(self, spikes, rounded)

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import backends
+from . import backends, random
 from .csr import Rows
 from .products import event_product
+from .storage import PROCEDURAL, SPARSE, check_storage, check_weight
 
 
 class Operator:
@@ -21,6 +22,7 @@ class Operator:
     _arrays: tuple[str, ...] = ("weight",)
     _static: tuple[str, ...] = ("in_size", "out_size", "seed", "float_as_event", "backend")
     rows: Rows | None = None
+    graph: random.Graph | None = None
 
     def __init_subclass__(cls):
         super().__init_subclass__()
@@ -52,7 +54,11 @@ class Operator:
     @property
     def n_synapses(self) -> int:
         """Number of connections."""
-        return self.in_size * self.out_size if self.rows is None else self.rows.n_synapses
+        if self.rows is not None:
+            return self.rows.n_synapses
+        if self.graph is not None:
+            return random.n_synapses(self.graph)
+        return self.in_size * self.out_size
 
     @property
     def nbytes(self) -> int:
@@ -62,12 +68,25 @@ class Operator:
 
     def todense(self) -> jax.Array:
         """The matrix, shape (in_size, out_size), in the weights' dtype."""
-        if self.rows is None:
+        rows = self.connections()
+        if rows is None:
             return jnp.broadcast_to(self.weight, (self.in_size, self.out_size))
-        return self.rows.todense(self.weight)
+        return rows.todense(self.weight)
+
+    def connections(self) -> Rows | None:
+        """The synapses: those that are stored, or for procedural storage drawn now. None if dense."""
+        if self.rows is None and self.graph is not None:
+            return random.draw(self.graph, type(self).__name__)
+        return self.rows
+
+    @property
+    def _procedural(self) -> bool:
+        return self.graph is not None and self.rows is None
 
     def _weight_shape(self) -> tuple[int, ...]:
         """Shape of weights that are not homogeneous."""
+        if self._procedural:
+            return ()
         return (self.in_size, self.out_size) if self.rows is None else (self.rows.n_synapses,)
 
     def with_weight(self, weight):
@@ -98,6 +117,8 @@ class Operator:
         call = f"{type(self).__name__}.with_weight"
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
+        if self._procedural:
+            check_weight(call, PROCEDURAL, weight)
         dtype = None if hasattr(weight, "dtype") else self.dtype
         new._set(weight=weight_array(call, weight, self._weight_shape(), dtype, self.seed))
         return new
@@ -120,13 +141,29 @@ class Operator:
             spikes = unit_events(spikes)
         return self._product(spikes)
 
-    def _product(self, spikes):
+    def _store(self, call, graph, weight, dtype):
+        """Make the arrays: the rows of ``graph`` (None for a dense operator), and the weight."""
+        if graph is not None:
+            check_storage(call, self.storage, graph.rule)
+            check_weight(call, self.storage, weight)
+            sparse = self.storage == SPARSE
+            self._set(graph=graph, rows=random.draw(graph, call) if sparse else None)
+        self._set(weight=weight_array(call, weight, self._weight_shape(), dtype, self.seed))
+
+    def _product(self, spikes, rounded=True):
+        """The product; not ``rounded`` to the result's dtype it is that of the accumulator."""
         shape = (self.in_size, self.out_size)
-        return event_product(spikes, self.weight, shape, self.rows, self.backend)
+        connections = self.graph if self._procedural else self.rows
+        return event_product(spikes, self.weight, shape, connections, self.backend, rounded)
 
     def _describe(self) -> list[str]:
         """Further ``name=value`` parts of the repr."""
         return []
+
+    def _n_synapses_text(self) -> str:
+        if self._procedural and self.graph.rule == random.BERNOULLI:
+            return f"about {self.graph.expected_synapses():.0f}"  # to count them is to draw them
+        return str(self.n_synapses)
 
     def __repr__(self):
         weight = self.weight
@@ -137,7 +174,7 @@ class Operator:
         parts.append(f"weight={weight.dtype}[{kind}]")
         # A tree whose arrays were mapped to something else still has a repr.
         if self.rows is None or getattr(self.rows.offsets, "ndim", 0) == 1:
-            parts.append(f"n_synapses={self.n_synapses}, nbytes={self.nbytes}")
+            parts.append(f"n_synapses={self._n_synapses_text()}, nbytes={self.nbytes}")
         if self.float_as_event:
             parts.append("float_as_event=True")
         if self.backend is not None:
@@ -174,12 +211,11 @@ def _unit_events_jvp(primals, tangents):
 def spike_array(call: str, spikes, in_size: int) -> jax.Array:
     """Spikes as an array whose last axis is the pre neurons, or an error that says what is wrong."""
     spikes = _as_array(call, "spikes", spikes)
-    if not (
-        spikes.dtype == jnp.bool_
-        or jnp.issubdtype(spikes.dtype, jnp.integer)
-        or jnp.issubdtype(spikes.dtype, jnp.floating)
-    ):
-        raise TypeError(f"{call}: spikes must be bool, integer or floating, not {spikes.dtype}")
+    whole = spikes.dtype == jnp.bool_ or jnp.issubdtype(spikes.dtype, jnp.integer)
+    if not whole and spikes.dtype.name not in _FLOATS:
+        raise TypeError(
+            f"{call}: spikes must be bool, integer or floating ({', '.join(_FLOATS)}), not {spikes.dtype}"
+        )
     if spikes.ndim == 0 or spikes.shape[-1] != in_size:
         raise ValueError(
             f"{call}: spikes of shape {spikes.shape} do not fit in_size={in_size}; "
@@ -201,8 +237,10 @@ def size(call: str, name: str, value) -> int:
     return value
 
 
-# 2**48 bytes is what a process can address at most.
+# A process can address 2**48 bytes at most, so not as many weights either.
 _MOST_WEIGHTS = 2**48
+# What kernels know; other floating types must be converted by the caller.
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 def _as_array(call: str, name: str, value) -> jax.Array:
@@ -305,10 +343,9 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
 
 def check_dtype(call: str, dtype) -> None:
     """Only the storage types that kernels know."""
-    known = ("float16", "bfloat16", "float32", "float64")
-    if dtype.name not in known:
+    if dtype.name not in _FLOATS:
         raise TypeError(
-            f"{call}: weights of dtype {dtype} are not supported; use {', '.join(known)}"
+            f"{call}: weights of dtype {dtype} are not supported; use {', '.join(_FLOATS)}"
         )
     if dtype.name == "float64" and not jax.config.jax_enable_x64:
         raise TypeError(f"{call}: float64 weights need jax.config.update('jax_enable_x64', True)")

@@ -2,8 +2,8 @@
 
 All three (see ``backends``) are bilinear, and each is a derivative of the same trilinear form, so the
 derivatives and transposes of one are the other two: forward and reverse mode, of any order, stay inside
-this family. Every primitive works on ``(V, B, ...)`` stacks (V weight sets with B vectors each), and
-``vmap``, however nested, only regroups V and B: it never becomes a loop.
+this family. Every primitive works on ``(V, *B, ...)`` stacks (V weight sets, each with a batch of vectors of
+any number of dimensions), and ``vmap``, however nested, only regroups V and B: it never becomes a loop.
 """
 
 import functools
@@ -14,15 +14,18 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from . import closure, partition
 from .backends import IMPLEMENTATIONS, cpu
 from .backends.reference import accumulator
 from .csr import Rows
+from .random import Graph
 
 
 def _make(name: str, abstract, batching_rule) -> Primitive:
     primitive = Primitive(f"eventops_{name}")
     primitive.def_impl(functools.partial(_run_eagerly, primitive))
     primitive.def_abstract_eval(abstract)
+    partition.needs_devices(primitive)
     batching.primitive_batchers[primitive] = batching_rule
     ad.primitive_jvps[primitive] = functools.partial(_jvp, primitive)
     mlir.register_lowering(primitive, functools.partial(_lower, name, "reference"))
@@ -35,8 +38,14 @@ def _compiled(primitive, params):
     return jax.jit(lambda *args: primitive.bind(*args, **dict(params)))
 
 
+def _bind(primitive, *args, **params):
+    return primitive.bind(*partition.agree(*args), **params)
+
+
 def _run_eagerly(primitive, *args, **params):
-    return _compiled(primitive, tuple(sorted(params.items())))(*args)
+    # A kernel is always compiled, also where the user has switched jit off.
+    with jax.disable_jit(False):
+        return _compiled(primitive, tuple(sorted(params.items())))(*args)
 
 
 def _lower(product: str, default: str, ctx, *args, backend, kind, **params):
@@ -48,19 +57,44 @@ def _lower(product: str, default: str, ctx, *args, backend, kind, **params):
         raise NotImplementedError(
             "eventops: backend 'cpu' runs on CPU devices only; use backend=None or 'reference' here"
         )
-    kernel = IMPLEMENTATIONS[kind, product, backend or default]
-    return mlir.lower_fun(functools.partial(kernel, **params), multiple_results=False)(ctx, *args)
+    kernel = functools.partial(
+        _on_stacks, product, IMPLEMENTATIONS[kind, product, backend or default]
+    )
+    shape = params.pop("shape")
+    if kind != "procedural":
+        del params["law"]
+    kernel = functools.partial(kernel, params)
+    kernel = partition.for_devices(ctx, kernel, product, kind, shape)
+    return mlir.lower_fun(kernel, multiple_results=False)(ctx, *args)
+
+
+def _on_stacks(product, kernel, params, shape, x, y, *graph):
+    """The kernel, which knows one batch dimension, on operands with any number of them."""
+    lead = (x if product == "forward" else y).shape[:-1]
+    if product != "spike_cotangent":
+        x = _flat(x)
+    if product != "forward":
+        y = _flat(y)
+    out = kernel(x, y, *graph, shape=shape, **params)
+    return out if product == "weight_cotangent" else jnp.reshape(out, (*lead, out.shape[-1]))
+
+
+def _flat(vectors):
+    """(V, *B, n) as (V, B, n)."""
+    return jnp.reshape(
+        vectors, (vectors.shape[0], math.prod(vectors.shape[1:-1]), vectors.shape[-1])
+    )
 
 
 def _jvp(primitive, primals, tangents, **params):
     x, y, *graph = primals
     dx, dy, *_ = tangents
-    out = primitive.bind(x, y, *graph, **params)
+    out = _bind(primitive, x, y, *graph, **params)
     terms = []
     if not _is_zero(dx):
-        terms.append(primitive.bind(dx, y, *graph, **params))
+        terms.append(_bind(primitive, dx, y, *graph, **params))
     if not _is_zero(dy):
-        terms.append(primitive.bind(x, dy, *graph, **params))
+        terms.append(_bind(primitive, x, dy, *graph, **params))
     if not terms:
         return out, ad.Zero.from_primal_value(out)
     return out, functools.reduce(ad.add_jaxvals, terms)
@@ -74,7 +108,8 @@ def _no_batched_graph(dims):
     if any(d is not None for d in dims):
         raise NotImplementedError(
             "eventops: vmap over the connectivity of an operator is not supported; "
-            "vmap over spikes or weights (op.with_weight), or loop over the operators"
+            "vmap over spikes or weights (op.with_weight), or loop over the operators. (A cond or switch whose "
+            "predicate is mapped maps all that its branches use: call the operator outside of the branches)"
         )
 
 
@@ -93,21 +128,19 @@ def _batch_weights(primitive, args, dims, params):
     """The mapped axis becomes part of V, in both operands and the result."""
     size = next(a.shape[d] for a, d in zip(args, dims) if d is not None)
     x, y = (_merge(_front(a, d, size)) for a, d in zip(args[:2], dims[:2]))
-    out = primitive.bind(x, y, *args[2:], **params)
+    out = _bind(primitive, x, y, *args[2:], **params)
     return jnp.reshape(out, (size, out.shape[0] // size, *out.shape[1:])), 0
 
 
 def _batch_vectors(primitive, weight_place, args, dims, params):
-    """The mapped axis becomes part of B: weights are shared."""
+    """The mapped axis becomes one of B: weights are shared."""
     _no_batched_graph(dims[2:])
     if dims[weight_place] is not None:
         return _batch_weights(primitive, args, dims, params)
-    vectors = jnp.moveaxis(args[1 - weight_place], dims[1 - weight_place], 1)  # (V, X, B, n)
-    n_weights, size, n_batch, n = vectors.shape
-    vectors = jnp.reshape(vectors, (n_weights, size * n_batch, n))
+    vectors = jnp.moveaxis(args[1 - weight_place], dims[1 - weight_place], 1)  # (V, X, *B, n)
     pair = (args[0], vectors) if weight_place == 0 else (vectors, args[1])
-    out = primitive.bind(*pair, *args[2:], **params)
-    return jnp.reshape(out, (n_weights, size, n_batch, out.shape[-1])), 1
+    out = _bind(primitive, *pair, *args[2:], **params)
+    return out, 1
 
 
 def _batch_forward(args, dims, **params):
@@ -123,17 +156,21 @@ def _batch_weight_cotangent(args, dims, **params):
     return _batch_weights(weight_cotangent_p, args, dims, params)
 
 
-def _forward_aval(spikes, weight, *graph, shape, **params):
-    return jax.core.ShapedArray((*spikes.shape[:2], shape[1]), accumulator(weight.dtype))
+# The product and the weight cotangent are given in ``dtype``: the accumulator's, or rounded to the weights'. The
+# spike cotangent and all cotangents that go in are of the accumulator's.
+
+
+def _forward_aval(spikes, weight, *graph, shape, dtype, **params):
+    return partition.like(spikes, (*spikes.shape[:-1], shape[1]), dtype)
 
 
 def _spike_cotangent_aval(weight, g, *graph, shape, **params):
-    return jax.core.ShapedArray((*g.shape[:2], shape[0]), accumulator(weight.dtype))
+    return partition.like(g, (*g.shape[:-1], shape[0]), accumulator(weight.dtype))
 
 
-def _weight_cotangent_aval(spikes, g, *graph, shape, kind, homogeneous, **params):
+def _weight_cotangent_aval(spikes, g, *graph, shape, kind, homogeneous, dtype, **params):
     weights = () if homogeneous else shape if kind == "dense" else graph[1].shape
-    return jax.core.ShapedArray((g.shape[0], *weights), g.dtype)
+    return partition.like(g, (g.shape[0], *weights), dtype)
 
 
 forward_p = _make("forward", _forward_aval, _batch_forward)
@@ -142,15 +179,20 @@ weight_cotangent_p = _make("weight_cotangent", _weight_cotangent_aval, _batch_we
 
 
 def _weight_cotangent(spikes, g, *graph, weight_aval, **params):
-    homogeneous = weight_aval.ndim == 1
-    out = weight_cotangent_p.bind(spikes, g, *graph, homogeneous=homogeneous, **params)
-    return out.astype(weight_aval.dtype)
+    params |= dict(homogeneous=weight_aval.ndim == 1, dtype=weight_aval.dtype)
+    return _bind(weight_cotangent_p, spikes, g, *graph, **params)
 
 
-def _forward_transpose(ct, spikes, weight, *graph, **params):
+def _sums(x):
+    """In the accumulator's dtype."""
+    return x.astype(accumulator(x.dtype))
+
+
+def _forward_transpose(ct, spikes, weight, *graph, dtype, **params):
     nothing = [None] * len(graph)
+    ct = _sums(ct)
     if ad.is_undefined_primal(spikes):
-        return [spike_cotangent_p.bind(weight, ct, *graph, **params), None, *nothing]
+        return [_bind(spike_cotangent_p, weight, ct, *graph, **params), None, *nothing]
     return [
         None,
         _weight_cotangent(spikes, ct, *graph, weight_aval=weight.aval, **params),
@@ -162,14 +204,15 @@ def _spike_cotangent_transpose(ct, weight, g, *graph, **params):
     nothing = [None] * len(graph)
     if ad.is_undefined_primal(weight):
         return [_weight_cotangent(ct, g, *graph, weight_aval=weight.aval, **params), None, *nothing]
-    return [None, forward_p.bind(ct, weight, *graph, **params), *nothing]
+    return [None, _bind(forward_p, ct, weight, *graph, dtype=ct.dtype, **params), *nothing]
 
 
-def _weight_cotangent_transpose(ct, spikes, g, *graph, homogeneous, **params):
+def _weight_cotangent_transpose(ct, spikes, g, *graph, homogeneous, dtype, **params):
     nothing = [None] * len(graph)
     if ad.is_undefined_primal(spikes):
-        return [spike_cotangent_p.bind(ct, g, *graph, **params), None, *nothing]
-    return [None, forward_p.bind(spikes, ct, *graph, **params), *nothing]
+        return [_bind(spike_cotangent_p, ct, g, *graph, **params), None, *nothing]
+    params["dtype"] = accumulator(ct.dtype)
+    return [None, _bind(forward_p, spikes, ct, *graph, **params), *nothing]
 
 
 def _skipping_zeros(transpose):
@@ -194,7 +237,30 @@ def result_dtype(spikes, weight):
         return jnp.promote_types(spikes, weight)
 
 
-def event_product(spikes, weight, shape: tuple[int, int], rows: Rows | None, backend: str | None):
+# From this many bytes on, arrays that a jitted function closes over are worth a warning.
+LARGE_CONSTANTS = 100_000_000
+
+
+def warn_of_constants(spikes, *arrays) -> None:
+    """Warn, once in a process, where ``jit`` is about to copy large arrays into a program as constants."""
+    if not isinstance(spikes, jax.core.Tracer):
+        return
+    concrete = [a for a in arrays if not isinstance(a, jax.core.Tracer)]
+    n_bytes = sum(a.size * a.dtype.itemsize for a in concrete)
+    if n_bytes < LARGE_CONSTANTS or jax.config.jax_use_simplified_jaxpr_constants:
+        return
+    if closure.inside_jit():
+        closure.warn_once()
+
+
+def event_product(
+    spikes,
+    weight,
+    shape: tuple[int, int],
+    connections: Rows | Graph | None,
+    backend: str | None,
+    rounded=True,
+):
     """``spikes @ matrix`` over the nonzero spikes only.
 
     Parameters
@@ -202,38 +268,48 @@ def event_product(spikes, weight, shape: tuple[int, int], rows: Rows | None, bac
     spikes : array, shape (..., n_in)
         Bool, integer or floating.
     weight : array
-        Shape ``shape`` if ``rows`` is None, else (n_synapses,); or () for one number. Floating.
+        Shape ``shape`` if ``connections`` is None, (n_synapses,) if they are rows; or () for one number.
+        Floating.
     shape : (n_in, n_out)
-    rows : Rows or None
-        Where the weights stand; None for a dense matrix.
+    connections : Rows, Graph or None
+        Where the weights stand: stored rows, a graph that is drawn again on every call, or a dense matrix.
     backend : str or None
+    rounded : bool
+        False leaves the result in the accumulator's dtype, for sums that go on.
 
     Returns
     -------
     array, shape (..., n_out)
         Of the weights' dtype, or for floating spikes of the wider of the two.
     """
+    kind, tile, graph, law, empty = "rows", 0, (), None, False
+    if connections is None:
+        kind = "uniform" if weight.ndim == 0 else "dense"
+    elif isinstance(connections, Graph):
+        kind, law, empty = "procedural", connections, connections.expected_synapses() == 0
+    else:
+        tile, graph = connections.tile, (connections.ptr, connections.offsets)
+        empty = connections.n_synapses == 0
+    warn_of_constants(spikes, weight, *graph)
+    out_sharding = partition.explicit_output(spikes, weight, *graph)
     dtype = result_dtype(spikes.dtype, weight.dtype)
     if dtype == jnp.float64:
         weight = weight.astype(dtype)
+    if not rounded:
+        dtype = accumulator(dtype)
     lead = spikes.shape[:-1]
-    nothing = rows is not None and rows.n_synapses == 0
-    if nothing or math.prod(shape) == 0 or math.prod(lead) == 0:
-        return jnp.zeros((*lead, shape[1]), dtype)
+    if empty or math.prod(shape) == 0 or math.prod(lead) == 0:
+        zeros = jnp.zeros((*lead, shape[1]), dtype)
+        return zeros if out_sharding is None else jax.sharding.reshard(zeros, out_sharding)
     if spikes.dtype != jnp.bool_:
         spikes = spikes.astype(accumulator(weight.dtype))
-    kind, tile, graph = "rows", 0, ()
-    if rows is None:
-        kind = "uniform" if weight.ndim == 0 else "dense"
-    else:
-        tile, graph = rows.tile, (rows.ptr, rows.offsets)
-    out = forward_p.bind(
-        spikes.reshape(1, math.prod(lead), shape[0]),
-        weight[None],
-        *graph,
-        kind=kind,
-        shape=shape,
-        tile=tile,
-        backend=backend,
-    )
-    return out.reshape(*lead, shape[1]).astype(dtype)
+
+    def product(spikes, weight, *graph):
+        params = dict(kind=kind, shape=shape, tile=tile, law=law, backend=backend)
+        params["dtype"] = dtype if dtype == weight.dtype else accumulator(weight.dtype)
+        out = _bind(forward_p, spikes[None], weight[None], *graph, **params)
+        return out[0].astype(dtype)
+
+    if out_sharding is not None:
+        product = jax.sharding.auto_axes(product, out_sharding=out_sharding)
+    return product(spikes, weight, *graph)

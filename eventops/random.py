@@ -7,6 +7,7 @@ device, thread count or version of JAX, and any line can be drawn alone. ``csrc/
 version 1.
 """
 
+import concurrent.futures
 import dataclasses
 import functools
 
@@ -116,6 +117,33 @@ def gap_table(prob: float) -> np.ndarray:
     return np.array(digits, np.uint32)
 
 
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """A part of a graph: the synapses between a range of pre and a range of post neurons.
+
+    Parameters
+    ----------
+    pre, post : tuple of int
+        First and last + 1. A neuron of the part has its number less the first one.
+    """
+
+    pre: tuple[int, int]
+    post: tuple[int, int]
+
+    @property
+    def n_in(self) -> int:
+        return self.pre[1] - self.pre[0]
+
+    @property
+    def n_out(self) -> int:
+        return self.post[1] - self.post[0]
+
+
+def whole(graph: Graph) -> Window:
+    """The window that is the whole graph."""
+    return Window((0, graph.n_in), (0, graph.n_out))
+
+
 def draw(graph: Graph, call: str = "random.draw", *, reference: bool = False) -> Rows:
     """Draw a graph, natively where the native library is present.
 
@@ -133,30 +161,97 @@ def draw(graph: Graph, call: str = "random.draw", *, reference: bool = False) ->
     ValueError
         If the graph would have more than 2**31 - 1 synapses.
     """
-    expected = graph.expected_synapses()
-    if expected > MAX_SYNAPSES:
-        raise ValueError(
-            f"{call}: a graph of {graph.n_in} x {graph.n_out} neurons with about {expected:.4g} synapses is more "
-            f"than {MAX_SYNAPSES} synapses; split the projection over several operators"
-        )
-    if expected == 0:
-        return empty_rows(graph.n_in, graph.n_out)
-    tile = tile_width(graph.n_out, expected / graph.n_in)
-    if graph.n_in * n_tiles(graph.n_out, tile) >= MAX_SYNAPSES:
-        raise ValueError(
-            f"{call}: a graph of {graph.n_in} x {graph.n_out} neurons needs more row pointers than 32 bits can "
-            "number; split the projection over several operators"
-        )
-    reference = reference or cpu.unavailable() is not None
-    # Eager also where an operator is made inside jit: the graph is a constant of the program.
-    with jax.ensure_compile_time_eval():
-        if reference:
-            return _draw_reference(graph, _selected(graph, reference), tile)
-        return _draw_native(graph, _selected(graph, reference), tile)
+    part = Part(graph, whole(graph), call, reference=reference)
+    return _placed(part.rows(part.n_synapses))
+
+
+def apart(make):
+    """``make()`` on a thread of its own, where JAX has neither trace nor mesh of the caller's.
+
+    So one device draws, also under ``jax.set_mesh`` (where all would), and an operator that is made inside
+    ``jit`` has its graph as a constant of the program.
+    """
+    with concurrent.futures.ThreadPoolExecutor(1) as thread:
+        return thread.submit(make).result()
+
+
+@functools.lru_cache(maxsize=256)
+def n_synapses(graph: Graph) -> int:
+    """How many synapses a graph has, without keeping it (a Bernoulli graph is drawn once to count them)."""
+    if graph.rule == BERNOULLI:
+        return Part(graph, whole(graph), "random.n_synapses").n_synapses
+    return int(graph.expected_synapses())
+
+
+def _expected(graph: Graph, window: Window) -> float:
+    pairs = graph.n_in * graph.n_out
+    return graph.expected_synapses() * (window.n_in * window.n_out / pairs) if pairs else 0.0
+
+
+def part_tile(graph: Graph, window: Window) -> int:
+    """Number of posts per tile in the rows of a part: the same for all windows of the same sizes."""
+    expected = _expected(graph, window)
+    return tile_width(window.n_out, expected / window.n_in if expected else 0)
+
+
+class Part:
+    """The part of a graph inside a window: counted when made, written by :meth:`rows`.
+
+    Only the lines that cross the window are drawn, and nothing but the part is stored. Parts whose windows
+    have the same sizes have the same tiles.
+
+    Parameters
+    ----------
+    graph : Graph
+    window : Window
+        Not empty unless the graph is.
+    call, reference
+        As for :func:`draw`.
+
+    Raises
+    ------
+    ValueError
+        If the part would have more than 2**31 - 1 synapses.
+    """
+
+    def __init__(self, graph: Graph, window: Window, call: str, *, reference: bool = False):
+        self.graph, self.window = graph, window
+        expected = _expected(graph, window)
+        if expected > MAX_SYNAPSES:
+            raise ValueError(
+                f"{call}: a graph of {window.n_in} x {window.n_out} neurons with about {expected:.4g} synapses is "
+                f"more than {MAX_SYNAPSES} synapses; split the projection over several operators"
+            )
+        self.tile = part_tile(graph, window)
+        if window.n_in * n_tiles(window.n_out, self.tile) >= MAX_SYNAPSES:
+            raise ValueError(
+                f"{call}: a graph of {window.n_in} x {window.n_out} neurons needs more row pointers than 32 bits "
+                "can number; split the projection over several operators"
+            )
+        self._fill = None
+        if expected == 0:
+            self.ptr = apart(lambda: empty_rows(window.n_in, window.n_out).ptr)
+            self.n_synapses = 0
+            return
+        reference = reference or cpu.unavailable() is not None
+        count = _count_reference if reference else _count_native
+        self.ptr, self._fill = apart(lambda: count(graph, window, self.tile))
+        self.n_synapses = int(np.asarray(self.ptr)[-1])
+
+    def rows(self, length: int) -> Rows:
+        """The rows, on a CPU device, with ``length >= n_synapses`` offsets of which the last are 0."""
+        fill = self._fill or (lambda length: jnp.zeros(length, jnp.uint16))
+        offsets = apart(lambda: fill(length))
+        return Rows(self.ptr, offsets, self.window.n_in, self.window.n_out, self.tile)
+
+    def out_degrees(self) -> np.ndarray:
+        """Synapses of each pre neuron of the part: int64, shape (n_in,)."""
+        tiles = n_tiles(self.window.n_out, self.tile)
+        return np.diff(np.asarray(self.ptr)[::tiles].astype(np.int64))
 
 
 def _selected(graph: Graph, reference: bool) -> np.ndarray:
-    """The pre neurons that have any connection, ascending (empty if all have)."""
+    """The pre neurons that have any connection, ascending."""
     if graph.n_selected in (-1, graph.n_in):
         return np.arange(graph.n_in, dtype=np.int32)
     choice = Graph(
@@ -171,59 +266,78 @@ def _selected(graph: Graph, reference: bool) -> np.ndarray:
     return draw(choice, reference=reference).indices()
 
 
-def _draw_native(graph: Graph, selected: np.ndarray, tile: int) -> Rows:
-    bernoulli = graph.rule == BERNOULLI
-    gaps = gap_table(graph.prob) if bernoulli else np.zeros((0, 256, 4), np.uint32)
+def native_arguments(graph: Graph, window: Window, tile: int) -> tuple[tuple, dict]:
+    """Arrays and attributes that describe a part of a graph to the native library."""
+    gaps = np.zeros((0, 256, 4), np.uint32)
+    if graph.rule == BERNOULLI:
+        gaps = gap_table(graph.prob)
+    selected = _selected(graph, reference=False)
     attributes = dict(
         rule=np.int64(graph.rule),
         n_in=np.int64(graph.n_in),
         n_out=np.int64(graph.n_out),
         tile=np.int64(tile),
         conn_num=np.int64(graph.conn_num),
+        n_selected=np.int64(selected.size),
         allow_multi=np.int64(graph.allow_multi),
         allow_self=np.int64(graph.allow_self),
         seed=np.int64(graph.seed),
         lane=np.int64(graph.lane),
+        pre_begin=np.int64(window.pre[0]),
+        pre_end=np.int64(window.pre[1]),
+        post_begin=np.int64(window.post[0]),
+        post_end=np.int64(window.post[1]),
     )
-    n_ptr = graph.n_in * n_tiles(graph.n_out, tile) + 1
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        ptr = jax.jit(
-            lambda *args: jax.ffi.ffi_call(
-                cpu.target("DrawCount"), jax.ShapeDtypeStruct((n_ptr,), jnp.int32)
-            )(*args, **attributes)
-        )(selected, gaps)
-        n_synapses = int(ptr[-1])
-        offsets = jax.jit(
-            lambda *args: jax.ffi.ffi_call(
-                cpu.target("DrawFill"), jax.ShapeDtypeStruct((n_synapses,), jnp.uint16)
-            )(*args, **attributes)
-        )(selected, gaps, ptr)
-    return _placed(Rows(ptr, offsets, graph.n_in, graph.n_out, tile))
+    if selected.size == graph.n_in:
+        selected = np.zeros(0, np.int32)
+    return (selected, gaps), attributes
 
 
-def _draw_reference(graph: Graph, selected: np.ndarray, tile: int) -> Rows:
+def _count_native(graph: Graph, window: Window, tile: int):
+    """Row pointers, and the function of a length that writes the offsets."""
+    arrays, attributes = native_arguments(graph, window, tile)
+    n_ptr = window.n_in * n_tiles(window.n_out, tile) + 1
+
+    def call(name, shape, dtype, *args):
+        out = jax.ShapeDtypeStruct(shape, dtype)
+        with jax.default_device(jax.local_devices(backend="cpu")[0]):
+            return jax.jit(
+                lambda *args: jax.ffi.ffi_call(cpu.target(name), out)(*args, **attributes)
+            )(*args)
+
+    ptr = call("DrawCount", (n_ptr,), jnp.int32, *arrays)
+    return ptr, lambda length: call("DrawFill", (length,), jnp.uint16, *arrays, ptr)
+
+
+def _count_reference(graph: Graph, window: Window, tile: int):
+    selected = _selected(graph, reference=True)
     if graph.rule == BERNOULLI:
         pre, post = random_reference.bernoulli(graph, gap_table(graph.prob))
     elif graph.rule == FIXED_POST:
         pre, post = random_reference.fixed_post(graph, selected)
     else:
         pre, post = random_reference.fixed_pre(graph, selected)
-    tiles = n_tiles(graph.n_out, tile)
-    counts = np.bincount(pre * tiles + post // tile, minlength=graph.n_in * tiles)
+    inside = (pre >= window.pre[0]) & (pre < window.pre[1])
+    inside &= (post >= window.post[0]) & (post < window.post[1])
+    pre, post = pre[inside] - window.pre[0], post[inside] - window.post[0]
+    tiles = n_tiles(window.n_out, tile)
+    counts = np.bincount(pre * tiles + post // tile, minlength=window.n_in * tiles)
     ptr = np.concatenate([[0], np.cumsum(counts)])
     if ptr[-1] > MAX_SYNAPSES:
         raise ValueError("the graph has more than 2**31 - 1 synapses: split the projection")
-    rows = Rows(
-        jnp.asarray(ptr, jnp.int32),
-        jnp.asarray(post % tile, jnp.uint16),
-        graph.n_in,
-        graph.n_out,
-        tile,
-    )
-    return _placed(rows)
+
+    def fill(length):
+        offsets = np.zeros(length, np.uint16)
+        offsets[: post.size] = post % tile
+        return jnp.asarray(offsets)
+
+    return jnp.asarray(ptr, jnp.int32), fill
 
 
 def _placed(rows: Rows) -> Rows:
-    """On the default device, where the user's other arrays are."""
-    default = jnp.zeros(0).devices()
-    return rows if rows.ptr.devices() == default else jax.device_put(rows, *default)
+    """On the default device, or the devices of the mesh that is set, where the user's other arrays are."""
+    with jax.ensure_compile_time_eval():
+        default = jnp.zeros(()).sharding
+        if rows.ptr.sharding == default:
+            return rows
+        return jax.device_put(rows, default)

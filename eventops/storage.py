@@ -1,11 +1,31 @@
 """The forms in which a random graph is kept."""
 
-STORAGES = ("sparse",)
+from . import random
+
+SPARSE = "sparse"
+PROCEDURAL = "procedural"
+STORAGES = (SPARSE, PROCEDURAL)
 
 
-def check_storage(call: str, storage: str) -> None:
-    """Raise if there is no such form."""
+def check_storage(call: str, storage: str, rule: int) -> None:
+    """Raise if there is no such form, or none for this rule."""
     if storage not in STORAGES:
         raise ValueError(
             f"{call}: storage={storage!r} is not one of {', '.join(map(repr, STORAGES))}"
+        )
+    if storage == PROCEDURAL and rule == random.FIXED_PRE:
+        # See docs/decisions.md for why no rule can give it.
+        raise ValueError(
+            f"{call}: storage='procedural' cannot have efferent_target='pre': the sources of each post neuron are "
+            "drawn independently, so the targets of one pre neuron are known only after all have been drawn. Use "
+            "storage='sparse', or efferent_target='post'"
+        )
+
+
+def check_weight(call: str, storage: str, weight) -> None:
+    """Raise if there is more than one weight where no synapse is stored."""
+    if storage == PROCEDURAL and (callable(weight) or getattr(weight, "shape", ()) != ()):
+        raise ValueError(
+            f"{call}: storage='procedural' has one weight for all synapses; pass a number, or use "
+            "storage='sparse' for one per synapse"
         )

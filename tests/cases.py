@@ -137,6 +137,19 @@ TILED = (
 )
 
 
+def procedural(case: Case) -> Case | None:
+    """The same graph drawn again on every call, where the rule allows it."""
+    options = dict(case.options)
+    if case.conn is None or options.get("efferent_target") == "pre":
+        return None
+    return dataclasses.replace(case, options=(*case.options, ("storage", "procedural")))
+
+
+def weights_of(case: Case) -> tuple[str, ...]:
+    """Nothing is stored per synapse, so not a weight either."""
+    return WEIGHTS[:1] if ("storage", "procedural") in case.options else WEIGHTS
+
+
 def ids(cases) -> list[str]:
     return [c.id for c in cases]
 

@@ -67,6 +67,7 @@ from eventops.backends import cpu
 folder = tempfile.mkdtemp()
 pathlib.Path(folder, "_native.so").write_bytes(b"this is no library") if {broken} else None
 eventops.__path__[:] = [folder]
+cpu._load_once.cache_clear()  # importing the package has loaded the library
 print("REASON", cpu.unavailable())
 try:
     eventops.EventLinear(2, 2, 1.0, backend="cpu")
@@ -100,7 +101,7 @@ def test_the_table_is_frozen_and_complete():
     table = backends.IMPLEMENTATIONS
     with pytest.raises(TypeError):
         table["dense", "forward", "cpu"] = None
-    kinds = ("dense", "uniform", "rows")
+    kinds = ("dense", "uniform", "rows", "procedural")
     products = ("forward", "spike_cotangent", "weight_cotangent")
     assert set(table) == {(k, p, b) for k in kinds for p in products for b in backends.BACKENDS}
 
@@ -123,10 +124,16 @@ DRAW = dict(
     conn_num=np.int64(0),
     allow_multi=np.int64(0),
     allow_self=np.int64(1),
+    n_selected=np.int64(4),
     seed=np.int64(0),
     lane=np.int64(0),
+    pre_begin=np.int64(0),
+    pre_end=np.int64(4),
+    post_begin=np.int64(0),
+    post_end=np.int64(5),
 )
-SELECTED = np.arange(4, dtype=np.int32)
+ALL = np.zeros(0, np.int32)
+THREE = {0: np.arange(3, dtype=np.int32), "n_selected": np.int64(3)}
 GAPS = np.zeros((1, 256, 4), np.uint32)
 
 GOOD = {
@@ -134,8 +141,18 @@ GOOD = {
     "RowsForward": ([f32(1, 1, 2), f32(1), PTR, OFFSETS], ROWS, (1, 1, 3), "f4"),
     "RowsSpikeCotangent": ([f32(1, 3), f32(1, 1, 3), PTR, OFFSETS], ROWS, (1, 1, 2), "f4"),
     "RowsWeightCotangent": ([f32(1, 1, 2), f32(1, 1, 3), PTR, OFFSETS], ROWS, (1, 3), "f4"),
-    "DrawCount": ([SELECTED, GAPS], DRAW, (5,), "i4"),
-    "DrawFill": ([SELECTED, GAPS, np.arange(5, dtype=np.int32) * 5], DRAW, (20,), "u2"),
+    "DenseSpikeCotangent": ([f32(1, 2, 3), f32(1, 1, 3)], {}, (1, 1, 2), "f4"),
+    "DenseWeightCotangent": ([f32(1, 1, 2), f32(1, 1, 3)], {}, (1, 2, 3), "f4"),
+    "DrawCount": ([ALL, GAPS], DRAW, (5,), "i4"),
+    "DrawFill": ([ALL, GAPS, np.arange(5, dtype=np.int32) * 5], DRAW, (20,), "u2"),
+    "ProceduralForward": (
+        [f32(1, 1, 4), f32(1), ALL, GAPS],
+        {**DRAW, "prob": 0.5},
+        (1, 1, 5),
+        "f4",
+    ),
+    "ProceduralSpikeCotangent": ([f32(1), f32(1, 1, 5), ALL, GAPS], DRAW, (1, 1, 4), "f4"),
+    "ProceduralWeightCotangent": ([f32(1, 1, 4), f32(1, 1, 5), ALL, GAPS], DRAW, (1,), "f4"),
 }
 # handler: changes of (position of an argument, "result" or the name of an attribute) to another value.
 HOSTILE = {
@@ -200,12 +217,41 @@ HOSTILE = {
         {"result": ((2,), "f4")},
         {"result": ((1, 3), "f2")},
     ),
+    "DenseSpikeCotangent": (
+        {0: f32(2, 3)},
+        {0: f32(1, 2, 4)},
+        {0: f32(2, 2, 3)},
+        {0: np.ones((1, 2, 3), np.int32)},
+        {1: f32(1, 3)},
+        {1: np.ones((1, 1, 3), np.float64)},
+        {"result": ((1, 1, 3), "f4")},
+        {"result": ((1, 1, 2), "f8")},
+    ),
+    "DenseWeightCotangent": (
+        {0: f32(1, 2)},
+        {0: f32(1, 2, 2)},
+        {0: np.ones((1, 1, 2), np.float64)},
+        {0: np.ones((1, 1, 2), np.int32)},
+        {1: f32(2, 1, 3)},
+        {1: np.ones((1, 1, 3), np.float64)},
+        {"result": ((1, 3, 2), "f4")},
+        {"result": ((1, 2, 3), "i4")},
+    ),
     "DrawCount": (
-        {0: SELECTED.astype(np.int8)},
-        {0: SELECTED.astype(np.int64)},
-        {0: SELECTED[:3] - 1},
-        {0: SELECTED[:3] + 2},
-        {0: np.arange(40, dtype=np.int32), "rule": np.int64(2), "conn_num": np.int64(2)},
+        {0: ALL.astype(np.int8)},
+        {0: ALL.astype(np.int64)},
+        {0: np.arange(4, dtype=np.int32)},
+        {"n_selected": np.int64(3)},
+        {"n_selected": np.int64(5)},
+        {"n_selected": np.int64(-1)},
+        {**THREE, 0: THREE[0] - 1},
+        {**THREE, 0: THREE[0] + 2},
+        {**THREE, 0: THREE[0][::-1].copy()},
+        {"pre_begin": np.int64(-1)},
+        {"pre_end": np.int64(5)},
+        {"post_begin": np.int64(5)},
+        {"post_end": np.int64(6)},
+        {"post_end": None},
         {1: GAPS[:0]},
         {1: GAPS.astype(np.uint8)},
         {1: GAPS[:, :100]},
@@ -226,6 +272,42 @@ HOSTILE = {
         {"rule": np.int64(2), "conn_num": np.int64(2**62), "allow_multi": np.int64(1)},
         {"result": ((4,), "i4")},
         {"result": ((5,), "f4")},
+    ),
+    "ProceduralForward": (
+        {0: f32(1, 4)},
+        {0: f32(1, 1, 5)},
+        {0: np.ones((1, 1, 4), np.int32)},
+        {0: np.ones((1, 1, 4), np.float64)},
+        {1: f32(2)},
+        {1: f32(1, 20)},
+        {1: np.ones(1, np.int32)},
+        {2: np.arange(4, dtype=np.int32)},
+        {3: GAPS[:0]},
+        {"rule": np.int64(3)},
+        {"rule": np.int64(2), "conn_num": np.int64(6)},
+        {"pre_end": np.int64(3)},
+        {"prob": None},
+        {"prob": np.int64(1)},
+        {"result": ((1, 1, 4), "f4")},
+        {"result": ((1, 1, 5), "f8")},
+    ),
+    "ProceduralSpikeCotangent": (
+        {0: f32(2)},
+        {1: f32(1, 1, 4)},
+        {1: np.ones((1, 1, 5), np.float64)},
+        {"rule": np.int64(3)},
+        {"seed": None},
+        {"result": ((1, 1, 5), "f4")},
+        {"result": ((1, 1, 4), "f8")},
+    ),
+    "ProceduralWeightCotangent": (
+        {0: f32(1, 1, 5)},
+        {0: np.ones((1, 1, 4), np.float64)},
+        {1: f32(1, 2, 5)},
+        {1: np.ones((1, 1, 5), np.float64)},
+        {"n_out": np.int64(6)},
+        {"result": ((1, 2), "f4")},
+        {"result": ((1,), "f2")},
     ),
     "DrawFill": (
         {2: np.arange(5, dtype=np.int32)},  # other counts than the draw has
@@ -324,7 +406,9 @@ spikes = jnp.ones(4)
 for _ in range(100):
     for call in (
         lambda: bad(spikes),
+        lambda: bad(jnp.ones((16, 4))),
         lambda: jax.grad(lambda s: bad(s).sum())(spikes),
+        lambda: jax.grad(lambda s: bad(s).sum())(jnp.ones((16, 4))),
         lambda: jax.grad(lambda w: bad.with_weight(w)(spikes).sum())(bad.weight),
     ):
         try:

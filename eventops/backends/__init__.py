@@ -2,8 +2,9 @@
 
 A product is one of the three partial derivatives of the trilinear form
 ``sum_ij s[i] * w[i, j] * g[j]`` of spikes, weights and output cotangents: ``forward`` (by g),
-``spike_cotangent`` (by s) and ``weight_cotangent`` (by w). A kind of storage is ``dense`` (a matrix) or
-``rows`` (:class:`eventops.csr.Rows`) or ``uniform`` (one number for all pairs).
+``spike_cotangent`` (by s) and ``weight_cotangent`` (by w). A kind of storage is ``dense`` (a matrix),
+``rows`` (:class:`eventops.csr.Rows`), ``uniform`` (one number for all pairs) or ``procedural`` (nothing but the
+law of a random graph, :class:`eventops.random.Graph`).
 """
 
 from types import MappingProxyType
@@ -24,10 +25,12 @@ IMPLEMENTATIONS = MappingProxyType(
         ("rows", "forward", "reference"): reference.rows_forward,
         ("rows", "spike_cotangent", "reference"): reference.rows_spike_cotangent,
         ("rows", "weight_cotangent", "reference"): reference.rows_weight_cotangent,
+        ("procedural", "forward", "reference"): reference.procedural_forward,
+        ("procedural", "spike_cotangent", "reference"): reference.procedural_spike_cotangent,
+        ("procedural", "weight_cotangent", "reference"): reference.procedural_weight_cotangent,
         ("dense", "forward", "cpu"): cpu.dense_forward,
-        # Both are dense in every element that they read or write: XLA's own dot and broadcast serve.
-        ("dense", "spike_cotangent", "cpu"): reference.dense_spike_cotangent,
-        ("dense", "weight_cotangent", "cpu"): reference.dense_weight_cotangent,
+        ("dense", "spike_cotangent", "cpu"): cpu.dense_spike_cotangent,
+        ("dense", "weight_cotangent", "cpu"): cpu.dense_weight_cotangent,
         # Every output is the same sum, so there is nothing for a kernel to do.
         ("uniform", "forward", "cpu"): reference.uniform_forward,
         ("uniform", "spike_cotangent", "cpu"): reference.uniform_spike_cotangent,
@@ -35,6 +38,9 @@ IMPLEMENTATIONS = MappingProxyType(
         ("rows", "forward", "cpu"): cpu.rows_forward,
         ("rows", "spike_cotangent", "cpu"): cpu.rows_spike_cotangent,
         ("rows", "weight_cotangent", "cpu"): cpu.rows_weight_cotangent,
+        ("procedural", "forward", "cpu"): cpu.procedural_forward,
+        ("procedural", "spike_cotangent", "cpu"): cpu.procedural_spike_cotangent,
+        ("procedural", "weight_cotangent", "cpu"): cpu.procedural_weight_cotangent,
     }
 )
 

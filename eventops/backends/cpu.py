@@ -8,7 +8,6 @@ import threading
 import warnings
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import eventops
@@ -17,11 +16,16 @@ from .reference import accumulator
 
 _HANDLERS = (
     "DenseForward",
+    "DenseSpikeCotangent",
+    "DenseWeightCotangent",
     "RowsForward",
     "RowsSpikeCotangent",
     "RowsWeightCotangent",
     "DrawCount",
     "DrawFill",
+    "ProceduralForward",
+    "ProceduralSpikeCotangent",
+    "ProceduralWeightCotangent",
 )
 HOW_TO_BUILD = "install a C++17 compiler, then eventops again (pip install --force-reinstall ...)"
 
@@ -82,13 +86,23 @@ def warn_once() -> None:
     )
 
 
-def dense_forward(spikes, weight, *, shape, tile):
-    out = jax.ShapeDtypeStruct((*spikes.shape[:2], shape[1]), accumulator(weight.dtype))
+def dense_forward(spikes, weight, *, shape, tile, dtype):
+    out = jax.ShapeDtypeStruct((*spikes.shape[:2], shape[1]), dtype)
     return jax.ffi.ffi_call(target("DenseForward"), out)(spikes, weight)
 
 
-def rows_forward(spikes, weight, ptr, offsets, *, shape, tile):
-    out = jax.ShapeDtypeStruct((*spikes.shape[:2], shape[1]), accumulator(weight.dtype))
+def dense_spike_cotangent(weight, g, *, shape, tile):
+    out = jax.ShapeDtypeStruct((*g.shape[:2], shape[0]), accumulator(weight.dtype))
+    return jax.ffi.ffi_call(target("DenseSpikeCotangent"), out)(weight, g)
+
+
+def dense_weight_cotangent(spikes, g, *, shape, tile, dtype, homogeneous):
+    out = jax.ShapeDtypeStruct((g.shape[0], *shape), dtype)
+    return jax.ffi.ffi_call(target("DenseWeightCotangent"), out)(spikes, g)
+
+
+def rows_forward(spikes, weight, ptr, offsets, *, shape, tile, dtype):
+    out = jax.ShapeDtypeStruct((*spikes.shape[:2], shape[1]), dtype)
     return _rows_call("RowsForward", out, shape, tile)(spikes, weight, ptr, offsets)
 
 
@@ -97,12 +111,38 @@ def rows_spike_cotangent(weight, g, ptr, offsets, *, shape, tile):
     return _rows_call("RowsSpikeCotangent", out, shape, tile)(weight, g, ptr, offsets)
 
 
-def rows_weight_cotangent(spikes, g, ptr, offsets, *, shape, tile, homogeneous):
+def rows_weight_cotangent(spikes, g, ptr, offsets, *, shape, tile, dtype, homogeneous):
     weights = g.shape[:1] if homogeneous else (g.shape[0], offsets.shape[0])
-    out = jax.ShapeDtypeStruct(weights, jnp.result_type(g))
-    return _rows_call("RowsWeightCotangent", out, shape, tile)(spikes, g, ptr, offsets)
+    out = jax.ShapeDtypeStruct(weights, g.dtype)
+    call = _rows_call("RowsWeightCotangent", out, shape, tile)
+    return call(spikes, g, ptr, offsets).astype(dtype)
 
 
 def _rows_call(name, out, shape, tile):
     call = jax.ffi.ffi_call(target(name), out)
     return functools.partial(call, n_out=np.int64(shape[1]), tile=np.int64(tile))
+
+
+def procedural_forward(spikes, weight, *, shape, tile, dtype, law):
+    out = jax.ShapeDtypeStruct((*spikes.shape[:2], shape[1]), dtype)
+    return _procedural_call(
+        "ProceduralForward", out, law, spikes, weight, prob=np.float64(law.prob)
+    )
+
+
+def procedural_spike_cotangent(weight, g, *, shape, tile, law):
+    out = jax.ShapeDtypeStruct((*g.shape[:2], shape[0]), accumulator(weight.dtype))
+    return _procedural_call("ProceduralSpikeCotangent", out, law, weight, g)
+
+
+def procedural_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneous):
+    out = jax.ShapeDtypeStruct(g.shape[:1], g.dtype)
+    return _procedural_call("ProceduralWeightCotangent", out, law, spikes, g).astype(dtype)
+
+
+def _procedural_call(name, out, law, *operands, **more):
+    from .. import random
+
+    # The tile has no meaning here; the draw wants one.
+    arrays, attributes = random.native_arguments(law, random.whole(law), tile=1)
+    return jax.ffi.ffi_call(target(name), out)(*operands, *arrays, **attributes, **more)

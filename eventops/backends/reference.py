@@ -3,7 +3,8 @@
 Shapes: spikes ``(V, B, n_in)`` of bool or the accumulator's dtype, output cotangents ``g`` ``(V, B, n_out)``,
 weights ``(V, n_in, n_out)`` for ``dense``, ``(V,)`` for ``uniform``, and ``(V,)`` (homogeneous) or
 ``(V, n_synapses)`` for ``rows``.
-V counts weight sets, B the vectors that share one. Sums are made in the accumulator's dtype.
+V counts weight sets, B the vectors that share one. Sums are made in the accumulator's dtype; ``dtype`` is that of
+the result.
 """
 
 import jax
@@ -25,9 +26,9 @@ def _times(spikes, factor):
     )
 
 
-def dense_forward(spikes, weight, *, shape, tile):
+def dense_forward(spikes, weight, *, shape, tile, dtype):
     weight = weight.astype(accumulator(weight.dtype))
-    return jnp.sum(_times(spikes[:, :, :, None], weight[:, None, :, :]), axis=2)
+    return jnp.sum(_times(spikes[:, :, :, None], weight[:, None, :, :]), axis=2).astype(dtype)
 
 
 def dense_spike_cotangent(weight, g, *, shape, tile):
@@ -36,14 +37,14 @@ def dense_spike_cotangent(weight, g, *, shape, tile):
     )
 
 
-def dense_weight_cotangent(spikes, g, *, shape, tile, homogeneous):
-    return jnp.sum(_times(spikes[:, :, :, None], g[:, :, None, :]), axis=1)
+def dense_weight_cotangent(spikes, g, *, shape, tile, dtype, homogeneous):
+    return jnp.sum(_times(spikes[:, :, :, None], g[:, :, None, :]), axis=1).astype(dtype)
 
 
-def uniform_forward(spikes, weight, *, shape, tile):
+def uniform_forward(spikes, weight, *, shape, tile, dtype):
     weight = weight.astype(accumulator(weight.dtype))[:, None, None]
     total = jnp.sum(_times(spikes, weight), axis=2, keepdims=True)
-    return jnp.broadcast_to(total, (*spikes.shape[:2], shape[1]))
+    return jnp.broadcast_to(total.astype(dtype), (*spikes.shape[:2], shape[1]))
 
 
 def uniform_spike_cotangent(weight, g, *, shape, tile):
@@ -51,8 +52,8 @@ def uniform_spike_cotangent(weight, g, *, shape, tile):
     return jnp.broadcast_to(total, (*g.shape[:2], shape[0]))
 
 
-def uniform_weight_cotangent(spikes, g, *, shape, tile, homogeneous):
-    return jnp.sum(_times(spikes, jnp.sum(g, axis=2, keepdims=True)), axis=(1, 2))
+def uniform_weight_cotangent(spikes, g, *, shape, tile, dtype, homogeneous):
+    return jnp.sum(_times(spikes, jnp.sum(g, axis=2, keepdims=True)), axis=(1, 2)).astype(dtype)
 
 
 def _synapses(ptr, offsets, shape, tile):
@@ -65,12 +66,12 @@ def _per_synapse(weight):
     return weight[:, None, None] if weight.ndim == 1 else weight[:, None, :]
 
 
-def rows_forward(spikes, weight, ptr, offsets, *, shape, tile):
+def rows_forward(spikes, weight, ptr, offsets, *, shape, tile, dtype):
     pre, post = _synapses(ptr, offsets, shape, tile)
     weight = _per_synapse(weight)
     terms = _times(spikes[:, :, pre], weight)
     out = jnp.zeros((*spikes.shape[:2], shape[1]), weight.dtype)
-    return out.at[:, :, post].add(terms, mode="promise_in_bounds")
+    return out.at[:, :, post].add(terms, mode="promise_in_bounds").astype(dtype)
 
 
 def rows_spike_cotangent(weight, g, ptr, offsets, *, shape, tile):
@@ -80,7 +81,34 @@ def rows_spike_cotangent(weight, g, ptr, offsets, *, shape, tile):
     return out.at[:, :, pre].add(terms, mode="promise_in_bounds")
 
 
-def rows_weight_cotangent(spikes, g, ptr, offsets, *, shape, tile, homogeneous):
+def rows_weight_cotangent(spikes, g, ptr, offsets, *, shape, tile, dtype, homogeneous):
     pre, post = _synapses(ptr, offsets, shape, tile)
     terms = _times(spikes[:, :, pre], g[:, :, post])
-    return jnp.sum(terms, axis=(1, 2) if homogeneous else 1)
+    return jnp.sum(terms, axis=(1, 2) if homogeneous else 1).astype(dtype)
+
+
+# Procedural: the graph is drawn when the program is made, and is a constant of it.
+
+
+def _drawn(law):
+    from .. import random
+
+    rows = random.draw(law)
+    return (rows.ptr, rows.offsets), rows.tile
+
+
+def procedural_forward(spikes, weight, *, shape, tile, dtype, law):
+    graph, tile = _drawn(law)
+    return rows_forward(spikes, weight, *graph, shape=shape, tile=tile, dtype=dtype)
+
+
+def procedural_spike_cotangent(weight, g, *, shape, tile, law):
+    graph, tile = _drawn(law)
+    return rows_spike_cotangent(weight, g, *graph, shape=shape, tile=tile)
+
+
+def procedural_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneous):
+    graph, tile = _drawn(law)
+    return rows_weight_cotangent(
+        spikes, g, *graph, shape=shape, tile=tile, dtype=dtype, homogeneous=homogeneous
+    )

@@ -1,69 +1,178 @@
 // Dense product: the rows of the weight matrix that belong to active inputs, summed by column blocks.
 
 #include <algorithm>
-#include <cstdlib>
-#include <cstring>
+#include <cmath>
+#include <vector>
 
 #include "compact.h"
-#include "dense_kernel.h"
+#include "kernels.h"
 #include "ffi_util.h"
 #include "parallel.h"
+#include "results.h"
 
 namespace eventops {
-
-const DenseKernels& ChosenDenseKernels() {
-  static const DenseKernels chosen = [] {
-    const char* wish = std::getenv("EVENTOPS_ISA");
-    const auto wished = [&](const char* name) { return wish != nullptr && std::strcmp(wish, name) == 0; };
-    const int widest = wished("plain") ? 0 : wished("avx2") ? 1 : 2;
-    (void)widest;
-#ifdef EVENTOPS_X86
-    if (widest >= 2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-      return Avx512DenseKernels();
-    }
-    if (widest >= 1 && __builtin_cpu_supports("avx2")) return Avx2DenseKernels();
-#endif
-    return PlainDenseKernels();
-  }();
-  return chosen;
-}
 
 namespace {
 
 // Columns per unit of work: the block of the output stays in the first-level cache while rows stream by.
-constexpr int64_t kMaxBlock = 2048;
+constexpr int64_t kMaxBlock = 6144;
 constexpr int64_t kMinBlock = 256;
 
-DenseBlock<float> Pick(const DenseKernels& k, float*) { return k.f32; }
-DenseBlock<double> Pick(const DenseKernels& k, double*) { return k.f64; }
-DenseBlock<Float16> Pick(const DenseKernels& k, Float16*) { return k.f16; }
-DenseBlock<BFloat16> Pick(const DenseKernels& k, BFloat16*) { return k.bf16; }
+// Blocks of equal width, as many for each thread; multiples of 64 columns keep lines whole.
+int64_t BlockWidth(int64_t n_out, int64_t most, int64_t threads) {
+  const int64_t rounds = (n_out + most * threads - 1) / (most * threads);
+  return std::clamp((n_out / (rounds * threads) + 64) / 64 * 64, kMinBlock, most);
+}
 
-// weight: (V, n_in, n_out); the events are those of V * B vectors; out: (V * B, n_out).
+// The spikes of V * B vectors, as they came and as lists of events.
 template <typename W>
-void DenseForward(ffi::ThreadPool& pool, const EventLists<Accumulator<W>>& lists, const W* weight,
-                  int64_t n_weights, int64_t n_batch, int64_t n_in, int64_t n_out,
-                  Accumulator<W>* out) {
-  const auto block_kernel = Pick(ChosenDenseKernels(), static_cast<W*>(nullptr));
-  const int64_t n_vectors = n_weights * n_batch;
-  const int64_t bytes = lists.total() * n_out * static_cast<int64_t>(sizeof(W));
-  const int64_t threads = ThreadsFor(pool, bytes);
-  // Blocks of equal width, as many for each thread; multiples of 64 columns keep lines whole.
-  int64_t block = kMaxBlock;
-  if (threads > 1 && n_vectors < threads) {
-    const int64_t rounds = (n_out + kMaxBlock * threads - 1) / (kMaxBlock * threads);
-    block = std::clamp((n_out / (rounds * threads) + 64) / 64 * 64, kMinBlock, kMaxBlock);
-  }
-  const int64_t n_blocks = (n_out + block - 1) / block;
-  // Consecutive units are the vectors of one column block: they find its rows in the cache.
-  ParallelFor(pool, threads, n_blocks * n_vectors, [&](int64_t unit) {
-    const int64_t vector = unit % n_vectors;
-    const int64_t column = unit / n_vectors * block;
-    const W* matrix = weight + vector / n_batch * n_in * n_out;
-    block_kernel(lists.begin(vector), lists.count(vector), matrix + column, n_out,
-                 std::min(block, n_out - column), out + vector * n_out + column);
+struct DenseInputs {
+  using A = Accumulator<W>;
+  const EventLists<A>& lists;
+  const A* values;  // null for bool spikes, unless a batch is so dense that they were converted
+  const W* weight;  // (V, n_in, n_out)
+  int64_t n_weights, n_batch, n_in, n_out;
+};
+
+// One vector per weight set: each row is read once, so there is nothing to share.
+template <typename W>
+void DenseSingles(ffi::ThreadPool& pool, int64_t threads, const DenseInputs<W>& in, Accumulator<W>* out) {
+  const int64_t block = in.n_weights < threads ? BlockWidth(in.n_out, kMaxBlock, threads) : kMaxBlock;
+  const int64_t n_blocks = (in.n_out + block - 1) / block;
+  ParallelFor(pool, threads, n_blocks * in.n_weights, [&](int64_t unit) {
+    const int64_t v = unit % in.n_weights, column = unit / in.n_weights * block;
+    const int64_t width = std::min(block, in.n_out - column);
+    Accumulator<W>* y = out + v * in.n_out + column;
+    std::fill(y, y + width, Accumulator<W>(0));
+    ChosenLoops<W>().add_events(in.lists.begin(v), in.lists.count(v), in.weight + v * in.n_in * in.n_out + column,
+                                in.n_out, width, y);
   });
+}
+
+// In a batch whose vectors share active rows, a panel of the matrix (some rows of a strip of columns) that the
+// second-level cache holds is read from memory once and serves all vectors, before the next panel. Where they
+// share few, long pieces of rows are read faster than panels would save.
+constexpr int64_t kMaxStrip = 512;
+constexpr int64_t kPanelBytes = 3 << 17;
+constexpr double kSharedAbove = 1.5;
+// Where more than this part of the inputs is active, vectors are multiplied as a whole, silent inputs too:
+// without a list of events more of the output stays in registers.
+constexpr double kDenseAbove = 0.35;
+
+struct Panels {
+  int64_t strip, n_strips, groups, n_rows;
+};
+
+template <typename W>
+Panels PanelsFor(const DenseInputs<W>& in, int64_t threads) {
+  Panels p;
+  const double n_in = static_cast<double>(in.n_in), n_batch = static_cast<double>(in.n_batch);
+  const double rate = static_cast<double>(in.lists.total()) / (static_cast<double>(in.n_weights) * n_batch * n_in);
+  const double used = 1 - std::pow(1 - rate, n_batch);  // the part of the rows that any vector reads
+  const bool shared = n_batch * rate > kSharedAbove * used;
+  const int64_t most = shared ? kMaxStrip : kMaxBlock;
+  p.strip = std::min(in.n_weights < threads ? BlockWidth(in.n_out, most, threads) : most, in.n_out);
+  p.n_strips = (in.n_out + p.strip - 1) / p.strip;
+  const int64_t wanted = (threads + p.n_strips * in.n_weights - 1) / (p.n_strips * in.n_weights);
+  p.groups = std::clamp<int64_t>(wanted, 1, (in.n_batch + 3) / 4);
+  const double rows = static_cast<double>(kPanelBytes / (p.strip * static_cast<int64_t>(sizeof(W))));
+  p.n_rows = !shared || used * n_in <= rows ? in.n_in : static_cast<int64_t>(rows / used) + 1;
+  return p;
+}
+
+template <typename A>
+bool AllFinite(const A* x, int64_t n) {
+  A sum = 0;  // x - x is 0, or nan for inf and nan
+  for (int64_t j = 0; j < n; ++j) sum += x[j] - x[j];
+  return sum == A(0);
+}
+
+// The vectors first .. last of weight set v, in one strip of columns.
+template <typename W>
+void DenseStrip(const DenseInputs<W>& in, const Panels& p, int64_t v, int64_t first, int64_t last,
+                int64_t column, Accumulator<W>* out) {
+  using A = Accumulator<W>;
+  const Loops<W>& loops = ChosenLoops<W>();
+  const int64_t width = std::min(p.strip, in.n_out - column);
+  const W* matrix = in.weight + v * in.n_in * in.n_out + column;
+  thread_local std::vector<const Event<A>*> next, ends;
+  next.resize(last - first);
+  ends.resize(last - first);
+  for (int64_t b = first; b < last; ++b) {
+    next[b - first] = in.lists.begin(b);
+    std::fill(out + b * in.n_out + column, out + b * in.n_out + column + width, A(0));
+  }
+  const int64_t fours = (last - first) / 4 * 4;
+  bool multiplied_silence = false;
+  for (int64_t row = 0; row < in.n_in; row += p.n_rows) {
+    const int64_t row_end = std::min(row + p.n_rows, in.n_in);
+    int64_t n_events = 0;
+    for (int64_t b = first; b < last; ++b) {
+      const Event<A>* end = in.lists.begin(b) + in.lists.count(b);
+      ends[b - first] = row_end == in.n_in ? end
+                                           : std::lower_bound(next[b - first], end, row_end, [](const Event<A>& e, int64_t r) {
+                                               return e.index < r;
+                                             });
+      if (b < first + fours) n_events += ends[b - first] - next[b - first];
+    }
+    A* y = out + first * in.n_out + column;
+    const bool dense = in.values != nullptr && n_events > kDenseAbove * static_cast<double>(fours * (row_end - row));
+    if (dense) {
+      loops.add_dense(in.values + first * in.n_in + row, in.n_in, fours, row_end - row, matrix + row * in.n_out,
+                      in.n_out, width, y, in.n_out);
+      multiplied_silence = true;
+    }
+    for (int64_t b = dense ? fours : 0; b < last - first; ++b) {
+      loops.add_events(next[b], ends[b] - next[b], matrix, in.n_out, width, y + b * in.n_out);
+    }
+    std::swap(next, ends);
+  }
+  if (!multiplied_silence) return;
+  // Adding 0 * w changes nothing, except where w is inf or nan, which shows: then the events alone count.
+  for (int64_t b = first; b < last; ++b) {
+    A* y = out + b * in.n_out + column;
+    if (AllFinite(y, width)) continue;
+    std::fill(y, y + width, A(0));
+    loops.add_events(in.lists.begin(b), in.lists.count(b), matrix, in.n_out, width, y);
+  }
+}
+
+template <typename W>
+void DenseForward(ffi::ThreadPool& pool, const DenseInputs<W>& in, Accumulator<W>* out) {
+  const int64_t bytes = in.lists.total() * in.n_out * static_cast<int64_t>(sizeof(W));
+  const int64_t threads = ThreadsFor(pool, bytes);
+  if (in.n_batch == 1) return DenseSingles(pool, threads, in, out);
+  const Panels p = PanelsFor(in, threads);
+  ParallelFor(pool, threads, in.n_weights * p.n_strips * p.groups, [&](int64_t unit) {
+    const int64_t group = unit % p.groups, strip = unit / p.groups % p.n_strips;
+    const int64_t v = unit / p.groups / p.n_strips, quads = (in.n_batch + 3) / 4;
+    const int64_t first = v * in.n_batch, last = first + in.n_batch;
+    DenseStrip(in, p, v, std::min(last, first + quads * group / p.groups * 4),
+               std::min(last, first + quads * (group + 1) / p.groups * 4), strip * p.strip, out);
+  });
+}
+
+// Bool spikes as numbers, in a buffer of the calling thread: only for batches that may need them.
+template <typename A>
+const A* Numbers(const EventLists<A>& lists, const bool* spikes, int64_t n_batch, int64_t n) {
+  if (n_batch < 4 || lists.total() < kDenseAbove / 2 * n) return nullptr;
+  thread_local std::vector<A> values;
+  values.resize(n);
+  for (int64_t i = 0; i < n; ++i) values[i] = spikes[i] ? A(1) : A(0);
+  return values.data();
+}
+template <typename A>
+const A* Numbers(const EventLists<A>&, const A* spikes, int64_t, int64_t) {
+  return spikes;
+}
+
+template <typename W, typename S>
+void DenseForwardOf(ffi::ThreadPool& pool, const S* spikes, const W* weight, int64_t n_weights,
+                    int64_t n_batch, int64_t n_in, int64_t n_out, Accumulator<W>* out) {
+  using A = Accumulator<W>;
+  const auto& lists = Compact<A>(spikes, n_weights * n_batch, n_in);
+  const A* values = Numbers<A>(lists, spikes, n_batch, n_weights * n_batch * n_in);
+  DenseForward<W>(pool, {lists, values, weight, n_weights, n_batch, n_in, n_out}, out);
 }
 
 ffi::Error DenseForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::AnyBuffer weight,
@@ -79,26 +188,26 @@ ffi::Error DenseForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::An
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;
-    if (out->element_type() != AccumulatorDtype<A>()) return Invalid("dense product: wrong result dtype");
+    Results<W> results(*out, weight.element_type());
+    if (!results.valid()) return Invalid("dense product: wrong result dtype");
     const W* w = static_cast<const W*>(weight.untyped_data());
-    A* y = static_cast<A*>(out->untyped_data());
+    A* y = results.sums();
     if (spikes.element_type() == ffi::DataType::PRED) {
-      const auto& lists = Compact<A>(static_cast<const bool*>(spikes.untyped_data()), n_weights * n_batch, n_in);
-      DenseForward<W>(pool, lists, w, n_weights, n_batch, n_in, n_out, y);
+      const auto* s = static_cast<const bool*>(spikes.untyped_data());
+      DenseForwardOf<W>(pool, s, w, n_weights, n_batch, n_in, n_out, y);
     } else if (spikes.element_type() == AccumulatorDtype<A>()) {
-      const auto& lists = Compact<A>(static_cast<const A*>(spikes.untyped_data()), n_weights * n_batch, n_in);
-      DenseForward<W>(pool, lists, w, n_weights, n_batch, n_in, n_out, y);
+      const auto* s = static_cast<const A*>(spikes.untyped_data());
+      DenseForwardOf<W>(pool, s, w, n_weights, n_batch, n_in, n_out, y);
     } else {
       return Invalid("dense product: spikes must be bool or of the accumulator's dtype");
     }
+    results.Finish(pool);
     return ffi::Error::Success();
   });
 }
 
 }  // namespace
 }  // namespace eventops
-
-EVENTOPS_EXPORT const char* EventopsIsa() { return eventops::ChosenDenseKernels().name; }
 
 EVENTOPS_HANDLER(EventopsDenseForward, eventops::DenseForwardImpl,
                  Ffi::Bind().Ctx<ThreadPool>().Arg<AnyBuffer>().Arg<AnyBuffer>().Ret<AnyBuffer>());

@@ -52,6 +52,40 @@ inline float Load(const Float16* p) {
   return (half & 0x8000u) ? -positive : positive;
 }
 
+// Rounded to nearest, ties to even; what is not a number stays that. In integer arithmetic, since XLA's threads
+// flush float subnormals.
+inline void Store(float value, float* p) { *p = value; }
+inline void Store(double value, double* p) { *p = value; }
+inline void Store(float value, BFloat16* p) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  const uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1u);
+  p->bits = static_cast<uint16_t>((nan ? bits | 0x400000u : rounded) >> 16);
+}
+inline void Store(float value, Float16* p) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  const uint32_t sign = bits >> 16 & 0x8000u, magnitude = bits & 0x7fffffffu;
+  uint32_t half;
+  if (magnitude > 0x7f800000u) {
+    half = 0x7e00u;
+  } else if (magnitude >= 0x477ff000u) {  // 65520, from where on numbers round to infinity
+    half = 0x7c00u;
+  } else if (magnitude >= 0x38800000u) {  // 2**-14, the smallest normal number
+    half = (magnitude - 0x38000000u + 0xfffu + (magnitude >> 13 & 1u)) >> 13;
+  } else if (magnitude > 0x33000000u) {  // 2**-25, half of the smallest subnormal number
+    const uint32_t shift = 126u - (magnitude >> 23);
+    const uint32_t mantissa = (magnitude & 0x7fffffu) | 0x800000u;
+    const uint32_t rest = mantissa & ((1u << shift) - 1u), tie = 1u << (shift - 1u);
+    half = mantissa >> shift;
+    half += rest > tie || (rest == tie && (half & 1u));
+  } else {
+    half = 0;
+  }
+  p->bits = static_cast<uint16_t>(sign | half);
+}
+
 }  // namespace
 }  // namespace eventops
 

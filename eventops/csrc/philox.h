@@ -13,7 +13,7 @@ struct PhiloxKey {
   uint32_t line, lane, stream;
 };
 
-// Blocks first .. first + n - 1 of a line, four words each. The loops over blocks vectorise.
+// Blocks first .. first + n - 1 of a line, four words each.
 template <int n>
 inline void PhiloxBlocks(const PhiloxKey& key, uint32_t first, uint32_t* words) {
   uint32_t c0[n], c1[n], c2[n], c3[n];
@@ -46,44 +46,8 @@ inline void PhiloxBlocks(const PhiloxKey& key, uint32_t first, uint32_t* words) 
   }
 }
 
-// The words of one line, in order.
-class PhiloxWords {
- public:
-  explicit PhiloxWords(const PhiloxKey& key) : key_(key) {}
-
-  uint32_t Next() {
-    if (used_ == kWords) {
-      PhiloxBlocks<kBlocks>(key_, next_block_, words_);
-      next_block_ += kBlocks;
-      used_ = 0;
-    }
-    return words_[used_++];
-  }
-
-  uint64_t Next64() {
-    const uint64_t low = Next();
-    return low | uint64_t{Next()} << 32;
-  }
-
-  // Uniform on 0 .. m - 1, m >= 1, exactly: D. Lemire, "Fast random integer generation in an interval",
-  // ACM TOMACS 29(1), 2019.
-  uint32_t Below(uint32_t m) {
-    uint64_t product = uint64_t{Next()} * m;
-    if (static_cast<uint32_t>(product) < m) {
-      const uint32_t threshold = (0u - m) % m;
-      while (static_cast<uint32_t>(product) < threshold) product = uint64_t{Next()} * m;
-    }
-    return static_cast<uint32_t>(product >> 32);
-  }
-
- private:
-  static constexpr int kBlocks = 8;
-  static constexpr int kWords = 4 * kBlocks;
-  PhiloxKey key_;
-  uint32_t next_block_ = 0;
-  int used_ = kWords;
-  uint32_t words_[kWords];
-};
+// Blocks that are computed at once.
+constexpr int kPhiloxBlocks = 16;
 
 }  // namespace eventops
 

@@ -26,6 +26,7 @@ struct Rows {
     const int64_t begin = std::clamp<int64_t>(p[0], 0, n_synapses);
     return {begin, std::clamp<int64_t>(p[1], begin, n_synapses)};
   }
+  int64_t MeanDegree() const { return n_in == 0 ? 0 : n_synapses / n_in; }
   int64_t TileWidth(int64_t t) const { return std::min(tile, n_out - t * tile); }
 
   // The numbers of one tile of an output vector, with every offset kept inside.

@@ -7,6 +7,8 @@
 
 #include "compact.h"
 #include "ffi_util.h"
+#include "kernels.h"
+#include "lanes.h"
 #include "parallel.h"
 #include "rows.h"
 #include "rows_args.h"
@@ -57,9 +59,53 @@ A GatherWeightedRow(const Rows& rows, int64_t row, const W* weight, const A* g) 
   return sum;
 }
 
+// Several vectors at once: each row is read once for all of them. The sums are those of GatherRow.
+template <typename W>
+void SpikeCotangentLanes(ffi::ThreadPool& pool, const Rows& rows, const RowsShape& shape, const W* weight,
+                         const Accumulator<W>* g, Accumulator<W>* out) {
+  using A = Accumulator<W>;
+  const auto groups = LaneGroups<A>(shape.n_weights, shape.n_batch);
+  const int64_t n_groups = static_cast<int64_t>(groups.size());
+  const int64_t chunks = (rows.n_in + kRowsPerUnit - 1) / kRowsPerUnit;
+  const int64_t threads = ThreadsFor(pool, n_groups * rows.n_synapses * 32);
+  thread_local std::vector<A> buffer;  // only grows
+  buffer.resize(std::max<size_t>(buffer.size(), n_groups * rows.n_out * kLanes<A>));
+  A* const lanes = buffer.data();
+  const int64_t tiles = n_groups * rows.n_tiles;
+  ParallelFor(pool, threads, tiles, [&](int64_t unit) {
+    const LaneGroup& group = groups[unit / rows.n_tiles];
+    const int64_t begin = unit % rows.n_tiles * rows.tile;
+    ToLanes(g + group.first * rows.n_out + begin, rows.n_out, group.size, rows.TileWidth(unit % rows.n_tiles),
+            lanes + (unit / rows.n_tiles * rows.n_out + begin) * kLanes<A>);
+  });
+  ParallelFor(pool, threads, chunks * n_groups, [&](int64_t unit) {
+    const LaneGroup& group = groups[unit / chunks];
+    const A* gl = lanes + unit / chunks * rows.n_out * kLanes<A>;
+    const int64_t first = unit % chunks * kRowsPerUnit, last = std::min(first + kRowsPerUnit, rows.n_in);
+    const W* w = shape.homogeneous ? nullptr : weight + group.v * rows.n_synapses;
+    A sums[kRowsPerUnit * kLanes<A>] = {};
+    for (int64_t t = 0; t < rows.n_tiles; ++t) {
+      for (int64_t i = first; i < last; ++i) {
+        const auto s = rows.SegmentOf(i, t);
+        ChosenLoops<W>().gather_lanes(rows.offsets + s.begin, s.end - s.begin, w == nullptr ? w : w + s.begin,
+                                      static_cast<uint32_t>(rows.TileWidth(t) - 1),
+                                      gl + t * rows.tile * kLanes<A>, sums + (i - first) * kLanes<A>);
+      }
+    }
+    if (shape.homogeneous) {
+      for (A& x : sums) x = Load(weight + group.v) * x;
+    }
+    FromLanes(sums, group.size, last - first, out + group.first * rows.n_in + first, rows.n_in);
+  });
+}
+
+// Fewer vectors than this are faster one by one.
+constexpr int64_t kLanesFrom = 4;
+
 template <typename W>
 void SpikeCotangent(ffi::ThreadPool& pool, const Rows& rows, const RowsShape& shape, const W* weight,
                     const Accumulator<W>* g, Accumulator<W>* out) {
+  if (shape.n_batch >= kLanesFrom) return SpikeCotangentLanes(pool, rows, shape, weight, g, out);
   const int64_t chunks = (rows.n_in + kRowsPerUnit - 1) / kRowsPerUnit;
   const int64_t n_vectors = shape.n_weights * shape.n_batch;
   const int64_t threads = ThreadsFor(pool, n_vectors * rows.n_synapses * 4);
@@ -92,8 +138,7 @@ void HomogeneousWeightCotangent(ffi::ThreadPool& pool, const Rows& rows, const R
     }
   }
   std::vector<A> partial(groups.size());
-  const int64_t per_row = rows.n_in == 0 ? 0 : rows.n_synapses / rows.n_in;
-  const int64_t threads = ThreadsFor(pool, lists.total() * per_row * 4);
+  const int64_t threads = ThreadsFor(pool, lists.total() * rows.MeanDegree() * 4);
   ParallelFor(pool, threads, static_cast<int64_t>(groups.size()), [&](int64_t unit) {
     const Group& group = groups[unit];
     const Event<A>* events = lists.begin(group.vector);

@@ -10,11 +10,15 @@
 // tenth to a quarter of an addition.
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "compact.h"
 #include "ffi_util.h"
+#include "kernels.h"
+#include "lanes.h"
 #include "parallel.h"
+#include "results.h"
 #include "rows.h"
 #include "rows_args.h"
 
@@ -70,25 +74,77 @@ void ForwardTile(const Rows& rows, int64_t t, const Event<Accumulator<W>>* event
   if (kStaged) std::copy(out, out + width, result);
 }
 
-template <typename W, typename S>
-void Forward(ffi::ThreadPool& pool, const Rows& rows, const RowsShape& shape, const S* spikes,
-             const W* weight, Accumulator<W>* out) {
-  const auto& lists = Compact<Accumulator<W>>(spikes, shape.n_weights * shape.n_batch, rows.n_in);
+template <typename W>
+void ForwardSingles(ffi::ThreadPool& pool, int64_t threads, const Rows& rows, const RowsShape& shape,
+                    const EventLists<Accumulator<W>>& lists, const W* weight, Accumulator<W>* out) {
   const int64_t n_vectors = shape.n_weights * shape.n_batch;
-  const int64_t per_row = rows.n_in == 0 ? 0 : rows.n_synapses / rows.n_in;
-  // An addition at a random place takes the time of about 8 streamed bytes.
-  const int64_t threads = ThreadsFor(pool, (lists.total() * per_row + n_vectors * rows.n_out / 4) * 8);
   const int64_t stride = shape.homogeneous ? 1 : rows.n_synapses;
   ParallelFor(pool, threads, rows.n_tiles * n_vectors, [&](int64_t unit) {
-    const int64_t vector = unit % n_vectors, t = unit / n_vectors;
+    // All tiles of one vector before the next: its rows are still in the cache.
+    const int64_t vector = unit / rows.n_tiles, t = unit % rows.n_tiles;
     const W* w = weight + vector / shape.n_batch * stride;
     Accumulator<W>* y = out + vector * rows.n_out + t * rows.tile;
-    const bool staged = lists.count(vector) * per_row > rows.n_out;
+    const bool staged = lists.count(vector) * rows.MeanDegree() > rows.n_out;
     const auto tile = shape.homogeneous
                           ? (staged ? ForwardTile<W, true, true> : ForwardTile<W, true, false>)
                           : (staged ? ForwardTile<W, false, true> : ForwardTile<W, false, false>);
     tile(rows, t, lists.begin(vector), lists.count(vector), w, y);
   });
+}
+
+// A group of vectors in which most rows are active several times over: each row is read once, and one
+// addition of a whole cache line per synapse serves all lanes.
+template <typename W>
+void ForwardLanes(ffi::ThreadPool& pool, int64_t threads, const Rows& rows, const RowsShape& shape,
+                  const EventLists<Accumulator<W>>& lists, const W* weight, Accumulator<W>* out) {
+  using A = Accumulator<W>;
+  const auto groups = LaneGroups<A>(shape.n_weights, shape.n_batch);
+  const int64_t n_groups = static_cast<int64_t>(groups.size());
+  std::vector<LaneEvents<A>> events(n_groups);
+  ParallelFor(pool, threads, n_groups, [&](int64_t g) {
+    events[g].Collect(lists, groups[g], rows.n_in);
+    if (!shape.homogeneous) return;
+    const A w = Load(weight + groups[g].v);
+    for (A& x : events[g].value) x = x == A(0) ? A(0) : x * w;
+  });
+  ParallelFor(pool, threads, rows.n_tiles * n_groups, [&](int64_t unit) {
+    const int64_t g = unit % n_groups, t = unit / n_groups;
+    const LaneGroup& group = groups[g];
+    const W* w = shape.homogeneous ? nullptr : weight + group.v * rows.n_synapses;
+    thread_local std::vector<A> lanes(65536 * kLanes<A>);  // whatever an offset says, it is inside
+    std::fill(lanes.begin(), lanes.begin() + rows.TileWidth(t) * kLanes<A>, A(0));
+    const int64_t n_events = static_cast<int64_t>(events[g].row.size());
+    for (int64_t e = 0; e < n_events; ++e) {
+      if (e + kAhead < n_events) {
+        const auto next = rows.SegmentOf(events[g].row[e + kAhead], t);
+        PrefetchSpan(rows.offsets + next.begin, (next.end - next.begin) * 2);
+        if (w != nullptr) PrefetchSpan(w + next.begin, (next.end - next.begin) * sizeof(W));
+      }
+      const auto s = rows.SegmentOf(events[g].row[e], t);
+      ChosenLoops<W>().add_lanes(rows.offsets + s.begin, s.end - s.begin, w == nullptr ? w : w + s.begin,
+                                 events[g].value.data() + e * kLanes<A>, lanes.data());
+    }
+    FromLanes(lanes.data(), group.size, rows.TileWidth(t), out + group.first * rows.n_out + t * rows.tile,
+              rows.n_out);
+  });
+}
+
+// From this mean number of active vectors per row read on, lanes are faster than one vector after another.
+constexpr double kLanesAbove = 3.5;
+
+template <typename W, typename S>
+void Forward(ffi::ThreadPool& pool, const Rows& rows, const RowsShape& shape, const S* spikes,
+             const W* weight, Accumulator<W>* out) {
+  using A = Accumulator<W>;
+  const int64_t n_vectors = shape.n_weights * shape.n_batch;
+  const auto& lists = Compact<A>(spikes, n_vectors, rows.n_in);
+  // An addition at a random place takes the time of about 8 streamed bytes.
+  const int64_t threads = ThreadsFor(pool, (lists.total() * rows.MeanDegree() + n_vectors * rows.n_out / 4) * 8);
+  const double lanes = static_cast<double>(std::min<int64_t>(kLanes<A>, shape.n_batch));
+  const double rate = static_cast<double>(lists.total()) / static_cast<double>(std::max<int64_t>(1, n_vectors * rows.n_in));
+  const bool shared = lanes * rate > kLanesAbove * (1 - std::pow(1 - rate, lanes));
+  const auto forward = shared ? ForwardLanes<W> : ForwardSingles<W>;
+  forward(pool, threads, rows, shape, lists, weight, out);
 }
 
 ffi::Error RowsForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::AnyBuffer weight,
@@ -101,9 +157,10 @@ ffi::Error RowsForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::Any
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;
-    if (out->element_type() != AccumulatorDtype<A>()) return Invalid("rows forward: wrong result dtype");
+    Results<W> results(*out, weight.element_type());
+    if (!results.valid()) return Invalid("rows forward: wrong result dtype");
     const W* w = static_cast<const W*>(weight.untyped_data());
-    A* y = static_cast<A*>(out->untyped_data());
+    A* y = results.sums();
     if (spikes.element_type() == ffi::DataType::PRED) {
       Forward<W>(pool, rows, shape, static_cast<const bool*>(spikes.untyped_data()), w, y);
     } else if (spikes.element_type() == AccumulatorDtype<A>()) {
@@ -111,6 +168,7 @@ ffi::Error RowsForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::Any
     } else {
       return Invalid("rows forward: spikes must be bool or of the accumulator's dtype");
     }
+    results.Finish(pool);
     return ffi::Error::Success();
   });
 }

@@ -1,0 +1,85 @@
+// The inner loops of the products, compiled once per instruction set and chosen at load time.
+#ifndef EVENTOPS_KERNELS_H_
+#define EVENTOPS_KERNELS_H_
+
+#include <cstdint>
+
+#include "compact.h"
+#include "numbers.h"
+#include "philox.h"
+
+namespace eventops {
+
+// Vectors that are taken together: a cache line, and the widest register, of accumulators.
+template <typename A>
+constexpr int kLanes = 64 / sizeof(A);
+
+// The loops for one storage type of weights.
+template <typename W>
+struct Loops {
+  using A = Accumulator<W>;
+
+  // Dense weights. Pointers stand at the first column of a block and `stride` is the distance of two rows of
+  // the matrix.
+
+  // out[j] += sum over the events e, in order, of e.value * weight[e.index * stride + j], for j < n_columns.
+  void (*add_events)(const Event<A>* events, int64_t n_events, const W* weight, int64_t stride,
+                     int64_t n_columns, A* out);
+
+  // out[m * out_stride + j] += sum over i < n_rows, in order, of values[m * value_stride + i] *
+  // weight[i * stride + j], for m < n_vectors, a multiple of 4, and j < n_columns. Silent inputs are multiplied
+  // as well.
+  void (*add_dense)(const A* values, int64_t value_stride, int64_t n_vectors, int64_t n_rows, const W* weight,
+                    int64_t stride, int64_t n_columns, A* out, int64_t out_stride);
+
+  // out[m * out_stride + i] = sum over j < n_columns of weight[i * stride + j] * g[m * g_stride + j], for
+  // i < n_rows and m < n_vectors.
+  void (*dot)(const W* weight, int64_t stride, int64_t n_rows, const A* g, int64_t g_stride,
+              int64_t n_vectors, int64_t n_columns, A* out, int64_t out_stride);
+
+  // out[i] = sums[i], rounded to the storage type.
+  void (*narrow)(const A* sums, int64_t n, W* out);
+
+  // One row of synapses and kLanes<A> vectors, which stand beside each other: number l of neuron i is at
+  // [i * kLanes<A> + l]. `weight` is null where all weights are 1.
+
+  // out[offset[k]][l] += value[l] * weight[k], for k < n, but not where value[l] is 0.
+  void (*add_lanes)(const uint16_t* offset, int64_t n, const W* weight, const A* value, A* out);
+
+  // sum[l] += sum over k < n of weight[k] * g[min(offset[k], last)][l], in four partial sums.
+  void (*gather_lanes)(const uint16_t* offset, int64_t n, const W* weight, uint32_t last, const A* g, A* sum);
+};
+
+struct Kernels {
+  const char* name;
+  Loops<float> f32;
+  Loops<double> f64;
+  Loops<Float16> f16;
+  Loops<BFloat16> bf16;
+
+  // kPhiloxBlocks blocks of a line from block `first` on, four words each.
+  void (*philox)(const PhiloxKey& key, uint32_t first, uint32_t* words);
+};
+
+inline const Loops<float>& LoopsOf(const Kernels& k, const float*) { return k.f32; }
+inline const Loops<double>& LoopsOf(const Kernels& k, const double*) { return k.f64; }
+inline const Loops<Float16>& LoopsOf(const Kernels& k, const Float16*) { return k.f16; }
+inline const Loops<BFloat16>& LoopsOf(const Kernels& k, const BFloat16*) { return k.bf16; }
+
+Kernels PlainKernels();
+#ifdef EVENTOPS_X86
+Kernels Avx2Kernels();
+Kernels Avx512Kernels();
+#endif
+
+// The widest set that this processor runs; EVENTOPS_ISA=plain|avx2|avx512 narrows it.
+const Kernels& ChosenKernels();
+
+template <typename W>
+const Loops<W>& ChosenLoops() {
+  return LoopsOf(ChosenKernels(), static_cast<const W*>(nullptr));
+}
+
+}  // namespace eventops
+
+#endif  // EVENTOPS_KERNELS_H_

@@ -1,0 +1,152 @@
+"""The arrays of a sharded operator: which device has what, and how it is made there."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from . import random
+from .csr import Rows, n_tiles
+from .operator import weight_array
+
+
+class Layout:
+    """Which device has what. Hashable, a static part of a sharded operator."""
+
+    def __init__(self, mesh: Mesh, axis: str, split: str, batch: tuple[str, ...]):
+        self._key = mesh, axis, split, batch
+        self.mesh, self.axis, self.split, self.batch = self._key
+
+    def __eq__(self, other):
+        return isinstance(other, Layout) and self._key == other._key
+
+    def __hash__(self):
+        return hash(self._key)
+
+    @property
+    def n_parts(self) -> int:
+        return self.mesh.shape[self.axis]
+
+    def spec(self, ndim: int, split: bool) -> PartitionSpec:
+        """Of (..., neurons) arrays."""
+        lead = [None] * (ndim - 1)
+        if lead and self.batch:
+            lead[0] = self.batch
+        return PartitionSpec(*lead, self.axis if split else None)
+
+    def matrix(self) -> PartitionSpec:
+        """Of (in, out) matrices."""
+        return PartitionSpec(*((None, self.axis) if self.split == "post" else (self.axis, None)))
+
+    def window(self, part: int, n_in: int, n_out: int) -> random.Window:
+        """The pre and post neurons of a part."""
+        if self.split == "post":
+            width = n_out // self.n_parts
+            return random.Window((0, n_in), (part * width, (part + 1) * width))
+        width = n_in // self.n_parts
+        return random.Window((part * width, (part + 1) * width), (0, n_out))
+
+    def stack(self, row, length: int, dtype) -> jax.Array:
+        """Global (n_parts, length) array, one row for each part, of ``row(part)`` with zeros behind."""
+
+        def piece(index):
+            padded = np.zeros((1, length), dtype)
+            values = np.asarray(row(index[0].start or 0))
+            padded[0, : values.size] = values
+            return padded
+
+        return self.place((self.n_parts, length), PartitionSpec(self.axis), piece)
+
+    def place(self, shape, spec, piece) -> jax.Array:
+        """Global array of ``piece(index)`` for the devices of this process."""
+        return jax.make_array_from_callback(shape, NamedSharding(self.mesh, spec), piece)
+
+    def everywhere(self, stacked: jax.Array) -> np.ndarray:
+        """A stacked array on the host of every process."""
+        if stacked.is_fully_addressable:
+            return np.asarray(stacked)
+        whole = NamedSharding(self.mesh, PartitionSpec())
+        return np.asarray(jax.jit(lambda x: x, out_shardings=whole)(stacked).addressable_data(0))
+
+
+class Parts:
+    """The parts of a graph that belong to the devices of this process, and the sizes of all."""
+
+    def __init__(self, call, layout, graph):
+        self.call, self.layout, self.graph = call, layout, graph
+        self.part = functools.cache(self._part)
+        counts = layout.stack(lambda p: self.part(p).n_synapses, 1, np.int32)
+        self.counts = tuple(int(c) for c in layout.everywhere(counts)[:, 0])
+        self.most = max(self.counts)
+
+    def _part(self, p) -> random.Part:
+        window = self.layout.window(p, self.graph.n_in, self.graph.n_out)
+        return random.Part(self.graph, window, self.call)
+
+    def rows(self) -> Rows:
+        """All rows, stacked."""
+        layout = self.layout
+        window = layout.window(0, self.graph.n_in, self.graph.n_out)
+        tile = random.part_tile(self.graph, window)
+        n_ptr = window.n_in * n_tiles(window.n_out, tile) + 1
+        ptr = layout.stack(lambda p: self.part(p).ptr, n_ptr, np.int32)
+        offsets = layout.stack(lambda p: self.part(p).rows(self.most).offsets, self.most, np.uint16)
+        return Rows(ptr, offsets, window.n_in, window.n_out, tile)
+
+    def places(self):
+        """The function of a part that gives the places of its synapses among those of the whole graph."""
+        starts = np.concatenate([[0], np.cumsum(self.counts)])
+        if self.layout.split == "pre":
+            return lambda p: np.arange(starts[p], starts[p + 1])
+        degrees = self.layout.stack(lambda p: self.part(p).out_degrees(), self.graph.n_in, np.int32)
+        degrees = self.layout.everywhere(degrees).astype(np.int64)
+        row_starts = np.concatenate([[0], np.cumsum(degrees.sum(axis=0))])[:-1]
+
+        def places(p):
+            first = row_starts + degrees[:p].sum(axis=0)
+            own = degrees[p]
+            within = np.arange(own.sum()) - np.repeat(np.cumsum(own) - own, own)
+            return np.repeat(first, own) + within
+
+        return places
+
+
+def sparse_weight(call, layout, parts, weight, dtype, seed) -> jax.Array:
+    """The weights of :func:`weight_array` for the whole graph, stacked by parts; () if homogeneous."""
+    n_synapses = sum(parts.counts)
+    # On a thread of its own: as one device would make it, whatever mesh is set.
+    whole = random.apart(lambda: np.asarray(weight_array(call, weight, (n_synapses,), dtype, seed)))
+    if whole.ndim == 0:
+        return layout.place((), PartitionSpec(), lambda index: whole)
+    places = parts.places()
+    return layout.stack(lambda p: whole[places(p)], parts.most, whole.dtype)
+
+
+def dense_weight(call, layout, weight, shape, dtype, seed) -> jax.Array:
+    """The weights of :func:`weight_array`, split like the matrix; () if homogeneous."""
+
+    def make(weight=weight):
+        return weight_array(call, weight, shape, dtype, seed)
+
+    sharding = NamedSharding(layout.mesh, layout.matrix())
+    if callable(weight):
+        try:
+            # Each device makes its own part.
+            return random.apart(lambda: jax.jit(make, out_shardings=sharding)())
+        except jax.errors.JAXTypeError:
+            pass  # an initialiser that computes with concrete numbers, in NumPy say
+    elif isinstance(weight, jax.Array) and not weight.is_fully_addressable:
+        return jax.jit(make, out_shardings=sharding)(weight)
+    elif np.ndim(weight) == 2:
+        made = jax.eval_shape(make, weight)
+
+        def piece(index):
+            values = random.apart(lambda: jnp.asarray(np.asarray(weight)[index]))
+            return np.asarray(jax.lax.convert_element_type(values, made.dtype))
+
+        return layout.place(shape, layout.matrix(), piece)
+    whole = random.apart(lambda: np.asarray(make()))
+    spec = layout.matrix() if whole.ndim else PartitionSpec()
+    return layout.place(whole.shape, spec, lambda index: whole[index])
