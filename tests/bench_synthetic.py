@@ -116,6 +116,23 @@ def points(jobs=JOBS, rates=RATES, peers=PEERS, modes=("call", "scan"), batches=
     return pd.DataFrame(rows, columns=POINT_COLUMNS)
 
 
+def procedural(table: pd.DataFrame) -> pd.DataFrame:
+    """The same jobs with graphs that are drawn on every call, beside a peer that draws another one."""
+    drawn = table.assign(storage="procedural", job=table["job"] + "-drawn")
+    ours = drawn["method"] == "eventops"
+    drawn.loc[ours, ["bytes_predicted", "bytes_stored"]] = 4
+    drawn.loc[ours, ["bytes_moved", "bandwidth_share"]] = np.nan
+    other = drawn[drawn["method"] == "brainevent"].assign(
+        method="brainevent-jit",
+        reason="same task, other graph: 0.098 of the pairs are connected, 0.1 was asked",
+        bytes_predicted=12,
+        bytes_stored=12,
+        bytes_moved=np.nan,
+        bandwidth_share=np.nan,
+    )
+    return pd.concat([drawn, other], ignore_index=True)
+
+
 def jobs(table: pd.DataFrame) -> pd.DataFrame:
     """A table like ``jobs.csv`` for the points given."""
     if table.empty:

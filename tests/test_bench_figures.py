@@ -9,8 +9,9 @@ import bench_synthetic as made
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
-from eventops.bench import figures, findings, scaling, trust
+from eventops.bench import figures, figures_cost, findings, scaling, trust
 from eventops.bench.figures_style import percent, si, times
 
 SMALL = made.JOBS[0], made.JOBS[3]
@@ -28,6 +29,11 @@ def odd_names() -> pd.DataFrame:
     return table
 
 
+def both_storages() -> pd.DataFrame:
+    table = made.points(jobs=made.JOBS[3:6])
+    return pd.concat([table, made.procedural(table)], ignore_index=True)
+
+
 TABLES = {
     "failures, absent and skipped": lambda: made.with_failures(made.points(jobs=SMALL)),
     "one rate": lambda: made.points(jobs=SMALL, rates=(0.01,)),
@@ -42,6 +48,8 @@ TABLES = {
     "no intervals": lambda: made.points(jobs=SMALL).assign(
         t_lo_s=np.nan, t_hi_s=np.nan, ratio_lo=np.nan, ratio_hi=np.nan, construct_s=np.nan
     ),
+    "both storages": lambda: both_storages(),
+    "only procedural": lambda: made.procedural(made.points(jobs=SMALL[1:])),
     "odd names": odd_names,
     "no row": lambda: made.points(jobs=()),
 }
@@ -198,6 +206,42 @@ def test_jobs_that_differ_have_different_labels():
     names = findings.labels(findings.prepare(pd.concat([table, half, again])))
     assert len(set(names.values())) == 3
     assert "bfloat16" in names["b"] and names["c"].endswith("#c")
+
+
+def test_storages_have_labels_and_are_not_mixed():
+    view = view_of(both_storages())
+    assert set(view["label"][view["n_pre"] == 1000]) == {
+        "1,000 → 1,000, p = 0.1, sparse",
+        "1,000 → 1,000, p = 0.1, procedural",
+    }
+    # Also where no stored twin stands beside it.
+    alone = findings.prepare(made.procedural(made.points(jobs=SMALL[1:])))
+    assert set(alone["label"]) == {"1,000 → 1,000, p = 0.1, procedural"}
+    across = scaling.population(view)
+    assert set(across["variant"]) == {
+        "cpu float32 sparse homogeneous",
+        "cpu float32 procedural homogeneous",
+    }
+    stored = findings.memory(view)
+    ours = stored[stored["method"] == "eventops"]
+    assert set(ours["bytes_stored"][ours["storage"] == "procedural"]) == {4}
+    assert ours["bytes_stored"][ours["storage"] == "sparse"].min() > 10_000
+    rows = scaling.speedups(view, ("operator", "storage", "method"))
+    assert list(rows["storage"][rows["method"] == "brainevent-jit"]) == ["procedural"]
+    with figures.theme():
+        (ax, *_) = figures_cost.memory(view).axes
+    predicted = [line for line in ax.get_lines() if len(line.get_xdata()) == 3]
+    assert sorted(len(set(line.get_ydata())) for line in predicted) == [1, 3]
+
+
+def test_what_is_drawn_is_not_under_the_roof():
+    with figures.theme():
+        view = view_of(made.procedural(made.points(jobs=SMALL[1:])))
+        fig = figures_cost.roofline(view, made.MACHINE)
+        assert "no such pair" in " ".join(text.get_text() for text in fig.findobj(Text))
+        fig = figures_cost.roofline(view_of(both_storages()), made.MACHINE)
+    points = sum(len(c.get_offsets()) for ax in fig.axes for c in ax.collections)
+    assert points == 3 * len(made.RATES)
 
 
 def test_fan_in_and_fan_out_have_their_names():

@@ -4,6 +4,7 @@ import builtins
 import time
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from bench_jobs import QUICK, job
@@ -107,8 +108,9 @@ def test_a_dense_matrix_that_does_not_fit_is_a_skipped_row():
         dict(operator="EventFixedNumConn"),
         dict(operator="EventFixedProb", weights=["per-synapse"]),
         dict(operator="EventLinear"),
+        dict(operator="EventFixedNumConn", storage=["procedural"]),
     ],
-    ids=["number", "probability", "dense"],
+    ids=["number", "probability", "dense", "procedural"],
 )
 @pytest.mark.parametrize("batch", [1, 3])
 def test_peers_compute_the_same_product(name, block, batch):
@@ -119,13 +121,62 @@ def test_peers_compute_the_same_product(name, block, batch):
     except peers.Absent as error:
         pytest.skip(str(error))
     except peers.Unable as error:
-        assert name in ("bcoo", "scipy-csr") and "dense" in str(error)
+        text = "storage procedural" if name == "brainevent-jit" else "dense"
+        assert name in ("bcoo", "scipy-csr", "brainevent-jit") and text in str(error)
         return
     shape = (op.in_size,) if batch == 1 else (batch, op.in_size)
     spikes = build.spikes("0.2", shape, 1)
     result = np.asarray(peer.step(peer.data, peer.prepare(spikes)))
     assert oracle.worst_ratio(result, oracle.product(op, spikes))[0] <= 1
     assert peer.nbytes >= 4
+
+
+def test_a_procedural_job_reads_nothing_and_its_peer_draws_another_graph():
+    names = ["scipy-csr", "brainevent-jit"]
+    described = job("EventFixedProb", 300, storage=["procedural"], peers=names)
+    facts = verify.run(described)
+    measured = measure.run(described, facts)
+    points = table.points([(facts, measured)], MACHINE).set_index(["method", "mode"])
+    assert measured["n_synapses"] == facts["n_synapses"] > 0
+    ours, stored = points.loc["eventops", "call"], points.loc["scipy-csr", "call"]
+    assert ours.bytes_stored == ours.bytes_predicted == 4 and ours.t_median_s > 0
+    assert np.isnan(ours.bytes_moved) and np.isnan(ours.bandwidth_share)
+    assert stored.ratio > 0 and stored.bandwidth_share > 0
+    other = points.loc["brainevent-jit", "scan"]
+    if other.status == "absent":
+        pytest.skip(other.reason)
+    assert other.status == "ok" and other.ratio > 0 and np.isnan(other.bandwidth_share)
+    assert other.reason.startswith("same task, other graph: 0.")
+    assert other.bytes_stored == other.bytes_predicted == 12
+
+
+def test_the_peer_that_draws_is_checked(monkeypatch):
+    def wrong(op, described):
+        scaled = lambda op, s: 1.01 * op(s)  # noqa: E731
+        return peers.Peer(op, scaled, jnp.asarray, 12, False, True, draws=True, other_graph=True)
+
+    monkeypatch.setitem(peers.ADAPTERS, "brainevent-jit", wrong)
+    described = job("EventFixedProb", storage=["procedural"], peers=["brainevent-jit"])
+    good = checks.ratio("product", "here", 0.5, rate="0.1", batch=1)
+    measured = measure.run(described, verified(described, good))
+    rows = [point for point in measured["points"] if point["method"] == "brainevent-jit"]
+    assert [row["status"] for row in rows] == ["skipped", "skipped"]
+    assert rows[0]["reason"] == "its result is no whole number of weights"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        dict(operator="EventFixedProb"),
+        dict(operator="EventFixedNumConn", storage=["procedural"]),
+        dict(operator="EventFixedProb", storage=["procedural"], dtypes=["bfloat16"]),
+        dict(operator="EventFixedProb", storage=["procedural"], allow_self_conn=False),
+    ],
+)
+def test_the_peer_that_draws_says_what_it_cannot_do(block):
+    described = job(**block)
+    with pytest.raises(peers.Unable):
+        peers.build("brainevent-jit", build.operator(described), described)
 
 
 def test_an_absent_peer_is_a_stated_fact(monkeypatch):

@@ -198,3 +198,14 @@ def test_links_to_records_are_relative_paths_only(tmp_path):
     )
     assert report.relative(float("nan"), out) == ""
     assert "javascript:" not in report.relative("javascript:alert(1)", out)
+
+
+def test_a_peer_on_another_graph_is_named(tmp_path):
+    table = made.points(jobs=SMALL[1:])
+    assert "another graph" not in write(tmp_path / "sparse", table)
+    both = pd.concat([table, made.procedural(table)], ignore_index=True)
+    text = write(tmp_path / "both", both)
+    assert "brainevent-jit does the same task on" in text
+    assert "brainevent-jit draws another graph of the same rule" in text
+    assert "0.098 of the pairs are connected" in text
+    assert "p = 0.1, procedural" in text and "<td>procedural<td>brainevent-jit" in text

@@ -74,11 +74,38 @@ def test_backends_follow_the_device():
             {"operator": "EventLinear", "sizes": [5], "efferent_target": ["pre"]},
             "efferent_target",
         ),
+        (
+            NUMBER | {"storage": ["procedural"], "efferent_target": ["post", "pre"]},
+            "storage procedural cannot have efferent_target pre",
+        ),
+        (
+            NUMBER | {"storage": ["sparse", "procedural"], "weights": ["per-synapse"]},
+            "storage procedural has one weight for all synapses",
+        ),
+        (
+            {"operator": "EventLinear", "sizes": [5], "storage": ["procedural"]},
+            "EventLinear is dense and draws no graph",
+        ),
     ],
 )
 def test_meaningless_blocks_are_refused(block, message):
     with pytest.raises(ValueError, match=message):
         jobs(block)
+
+
+def test_both_storages_make_two_jobs():
+    names = list(jobs(NUMBER | {"storage": ["sparse", "procedural"]}))
+    assert ["-sparse-" in name for name in names] == [True, False]
+    assert "-procedural-homogeneous-" in names[1]
+
+
+def test_a_procedural_operator_is_predicted_to_store_its_weight():
+    drawn = job("EventFixedNumConn", 100_000, conn=[1000], storage=["procedural"])
+    assert predict.stored_bytes(drawn, "eventops") == 4
+    stored = predict.stored_bytes({**drawn, "storage": "sparse"}, "eventops")
+    # The checks draw it, and compare it with a stored one.
+    assert 2 * stored < predict.peak_bytes(drawn, "eventops") < 4 * stored
+    assert predict.peak_bytes(drawn, "brainevent-jit") == 12
 
 
 def test_two_blocks_of_one_name_are_refused():

@@ -30,6 +30,10 @@ RIGHT = {
     "repeats": dict(operator="EventFixedNumConn", allow_multi_conn=True),
     "no-autapses": dict(operator="EventFixedProb", allow_self_conn=False),
     "bfloat16": dict(operator="EventFixedNumConn", dtypes=["bfloat16"], weights=["per-synapse"]),
+    "procedural": dict(operator="EventFixedProb", storage=["procedural"], batches=[1, 4]),
+    "procedural-number": dict(
+        operator="EventFixedNumConn", storage=["procedural"], backends=["default"], n=500
+    ),
     "all": dict(operator="EventFixedProb", conn=[1]),
     "none": dict(operator="EventFixedProb", conn=[0]),
 }
@@ -119,6 +123,54 @@ def test_a_wrong_graph_is_caught():
     result = verify.run(described, make=lambda j, b=None: build.operator(other, b))
     failed = {check["check"] for check in result["checks"] if not check["passed"]}
     assert "density" in failed
+
+
+STORED = {"procedural-is-sparse", "product-is-sparse", "sparse-bool", "sparse-float32"}
+
+
+def test_a_procedural_graph_is_compared_with_the_stored_one():
+    described = job("EventFixedProb", 500, storage=["procedural"], backends=["default"])
+    result = verify.run(described)
+    found = {(check["check"], check["where"].split()[0]) for check in result["checks"]}
+    assert {name for name, where in found if where == "twin"} >= STORED
+    assert {("procedural-is-sparse", "500x500"), ("product-is-sparse", "500x500")} <= found
+    stored = verify.run({**described, "storage": "sparse"})
+    assert result["graph_hash"] == stored["graph_hash"] is not None
+    assert not STORED & {check["check"] for check in stored["checks"]}
+
+
+def test_a_procedural_graph_that_is_not_the_stored_one_is_caught():
+    described = job("EventFixedNumConn", storage=["procedural"])
+
+    def another_seed(j, b=None):
+        return build.operator({**j, "seed": j["seed"] + (j["storage"] == "procedural")}, b)
+
+    result = verify.run(described, make=another_seed)
+    failed = {check["check"] for check in result["checks"] if not check["passed"]}
+    assert failed >= STORED
+
+
+def test_a_procedural_graph_whose_stored_form_does_not_fit_is_skipped():
+    result = verify.run(job("EventFixedProb", 100_000, storage=["procedural"]), memory_bytes=2**30)
+    assert result["status"] == "skipped"
+    assert result["reason"].startswith("its graph, drawn for the checks, needs")
+
+
+def test_a_product_on_another_graph_is_told_from_one_of_another_task():
+    op = build.operator(job("EventFixedProb", 200))
+    spikes = build.spikes("0.3", (3, op.in_size), 1)
+    out, weight = np.asarray(op(jnp.asarray(spikes))), float(op.weight)
+    good = oracle.other_graph(out, weight, 0.2, spikes)
+    visited = oracle.product(op, spikes).terms.sum() / (spikes.sum() * op.out_size)
+    assert good.passed
+    assert (
+        good.text
+        == f"same task, other graph: {visited:.4g} of the pairs are connected, 0.2 was asked"
+    )
+    for wrong in (1.01 * out, out + 1e-3, 0 * out, -out, out[:2], 100 * out, np.nan * out):
+        assert not oracle.other_graph(wrong, weight, 0.2, spikes).passed
+    assert not oracle.other_graph(out, weight, 0.05, spikes).passed
+    assert oracle.other_graph(0 * out, weight, 0.2, np.zeros_like(spikes)).passed
 
 
 def test_an_exception_is_a_failed_check():

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from eventops.bench import synapses
 from eventops.bench.sweep import HAS_BACKEND
 
 SCALAR_WEIGHT = 0.3
@@ -42,8 +43,8 @@ def operator(job: dict, backend: str | None = None):
         return kind(job["n_pre"], job["n_post"], weight, **options)
     conn = job["conn"]
     options["allow_self_conn"] = job["allow_self_conn"]
+    options["storage"] = job["storage"]
     if job["conn_kind"] == "prob":
-        options["storage"] = job["storage"]
         return kind(job["n_pre"], job["n_post"], float(conn), weight, **options)
     options["efferent_target"] = job["efferent_target"]
     options["allow_multi_conn"] = job["allow_multi_conn"]
@@ -110,9 +111,10 @@ def graded(active: np.ndarray, seed: int) -> np.ndarray:
 
 def synaptic_events(op, vectors: np.ndarray) -> float:
     """Mean number of synapses that one spike vector visits."""
-    if op.rows is None:
+    rows = synapses.of(op)
+    if rows is None:
         return float(np.mean(np.count_nonzero(vectors, axis=-1)) * op.out_size)
-    degree = np.diff(op.rows.indptr())
+    degree = np.diff(rows.indptr())
     return float(np.mean(vectors.reshape(-1, vectors.shape[-1]).astype(np.float64) @ degree))
 
 

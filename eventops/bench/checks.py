@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eventops.bench import build, oracle
+from eventops.bench import build, oracle, synapses
 from eventops.bench.oracle import Exact
 
 KINDS = ("bool", "int8", "float32")
@@ -193,15 +193,16 @@ def _weight_cotangent(op, s, c) -> Exact:
         number = oracle.connections(op)
         parts = [np.asarray(np.sum(number * part)) for part in (dense, magnitude, terms)]
         return Exact(*parts)
-    if op.rows is None:
+    rows = synapses.of(op)
+    if rows is None:
         return Exact(dense, magnitude, terms)
-    pre = np.repeat(np.arange(op.in_size), np.diff(op.rows.indptr()))
-    at = (pre, op.rows.indices())
+    pre = np.repeat(np.arange(op.in_size), np.diff(rows.indptr()))
+    at = (pre, rows.indices())
     return Exact(dense[at], magnitude[at], terms[at])
 
 
-def backends(op, other, job: dict, where: str) -> list[Check]:
-    """The backend's product equals the reference's."""
+def alike(op, other, name: str, job: dict, where: str) -> list[Check]:
+    """The products equal those of another operator: of the reference backend, or with stored rows."""
     rate = max(job["rates"], key=float)
     result = []
     for kind in KINDS:
@@ -209,19 +210,20 @@ def backends(op, other, job: dict, where: str) -> list[Check]:
         spikes = typed(active, kind, job["seed"])
         exact = oracle.product(op, spikes)
         one, two = _apply(op, jnp.asarray(spikes)), _apply(other, jnp.asarray(spikes))
-        result.append(same(f"reference-{kind}", where, one, two, exact))
+        result.append(same(f"{name}-{kind}", where, one, two, exact))
     return result
 
 
 def dense_twin(op, where: str) -> list[Check]:
     """todense() holds what the rows say, so that both oracles are the same matrix."""
     weight = np.asarray(op.weight).astype(np.float64)
-    if op.rows is None:
+    rows = synapses.of(op)
+    if rows is None:
         expected = np.broadcast_to(weight, (op.in_size, op.out_size))
     else:
         expected = np.zeros((op.in_size, op.out_size))
-        pre = np.repeat(np.arange(op.in_size), np.diff(op.rows.indptr()))
-        np.add.at(expected, (pre, op.rows.indices()), weight)
+        pre = np.repeat(np.arange(op.in_size), np.diff(rows.indptr()))
+        np.add.at(expected, (pre, rows.indices()), weight)
     found = np.asarray(op.todense()).astype(np.float64)
     # Only repeated pairs are sums, and those of a pair are few.
     tolerance = 4 * oracle.unit_roundoff(op.weight.dtype) * np.abs(expected)

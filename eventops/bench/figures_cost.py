@@ -120,10 +120,13 @@ def memory(view: pd.DataFrame):
     for ax, operator in zip(axes, operators, strict=True):
         here = table[table["operator"] == operator]
         ours = here[(here["method"] == findings.OURS) & here["bytes_predicted"].gt(0)]
-        if len(ours):
-            ours = ours.sort_values("n_synapses")
-            (handles["eventops, predicted"],) = ax.plot(
-                ours["n_synapses"], ours["bytes_predicted"], color=styles[findings.OURS]["color"]
+        for storage, line in ours.sort_values("n_synapses").groupby("storage", sort=False):
+            drawn = storage == "procedural"
+            (handles["eventops, predicted" + (", procedural" if drawn else "")],) = ax.plot(
+                line["n_synapses"],
+                line["bytes_predicted"],
+                color=styles[findings.OURS]["color"],
+                linestyle="--" if drawn else "-",
             )
         for method in findings.methods(here):
             g = here[here["method"] == method]

@@ -181,7 +181,8 @@ def population(view: pd.DataFrame):
             handles[name] = line
         measured_axis(ax, rows["n"], si)
         log_axis(ax.yaxis, seconds)
-        title = key[0] + (f", {key[1]}" if operators.count(key[0]) > 1 else "")
+        named = operators.count(key[0]) > 1 or "procedural" in key[1]
+        title = key[0] + (f", {key[1]}" if named else "")
         ax.set_title(f"{title}: at {si(rows['level'].iloc[0])} synaptic events", loc="left")
         ax.set(xlabel="population (pre neurons)", ylabel="time per call")
         _side_legend(ax, handles, "log-log slope (95 % interval)")

@@ -15,7 +15,7 @@ from .table import POINT_COLUMNS
 
 OURS = "eventops"
 DENSE = "jnp-dense"
-METHODS = (OURS, DENSE, "bcoo", "scipy-csr", "brainevent", "torch")
+METHODS = (OURS, DENSE, "bcoo", "scipy-csr", "brainevent", "torch", "brainevent-jit")
 OPERATORS = ("Linear", "EventLinear", "EventFixedProb", "FixedNumConn", "EventFixedNumConn")
 
 TEXT = [
@@ -50,7 +50,9 @@ def _label(row, varying) -> str:
     fan = {"post": f"fan-out {row.conn}", "pre": f"fan-in {row.conn}"}
     number = fan.get(row.efferent_target, f"{row.conn} partners")
     conn = {"prob": f"p = {row.conn}", "num": number}.get(row.conn_kind, "")
-    return ", ".join([size, *filter(None, [conn]), *(getattr(row, name) for name in varying)])
+    # A graph that is drawn on every call is named as such even where nothing stored stands beside it.
+    drawn = "procedural" if row.storage == "procedural" and "storage" not in varying else ""
+    return ", ".join([size, *filter(None, [conn, drawn]), *(getattr(row, c) for c in varying)])
 
 
 def labels(points: pd.DataFrame) -> dict[str, str]:
@@ -172,7 +174,7 @@ def fastest(view: pd.DataFrame) -> pd.DataFrame:
 
 def memory(view: pd.DataFrame) -> pd.DataFrame:
     """One row per job and method: synapses, bytes predicted, stored and needed beside them."""
-    by = ["operator", "job", "label", "method"]
+    by = ["operator", "storage", "job", "label", "method"]
     columns = ["n_synapses", "bytes_predicted", "bytes_stored", "temp_bytes", "rss_growth_bytes"]
     table = view.groupby(by, sort=False)[columns].max().reset_index()
     table["deviation"] = table["bytes_stored"] / table["bytes_predicted"] - 1

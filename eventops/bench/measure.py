@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eventops.bench import build, machine, oracle, peers, predict, timing
+from eventops.bench import build, machine, oracle, peers, predict, synapses, timing
 from eventops.bench.peers import Peer
 from eventops.bench.rss import Growth
 
@@ -98,12 +98,15 @@ class _Bench:
         self.held = 0
         self.op = None
         self._build(OURS, self._ours)
+        if synapses.drawn(self.op):
+            self.held += synapses.of(self.op).nbytes  # for the peers and the oracle
         for name in job["peers"]:
             self._build(name, lambda name=name: peers.build(name, self.op, job))
 
     def _ours(self) -> Peer:
         self.op = jax.block_until_ready(build.operator(self.job))
-        return Peer(self.op, lambda op, s: op(s), jnp.asarray, self.op.nbytes, False, True)
+        nbytes, draws = self.op.nbytes, synapses.drawn(self.op)
+        return Peer(self.op, lambda op, s: op(s), jnp.asarray, nbytes, False, True, draws)
 
     def _build(self, name, make) -> None:
         """Build one method, or keep the reason why not."""
@@ -171,7 +174,7 @@ class _Bench:
         arguments = [peer.prepare(one) for one in vectors]
         if not peer.traceable:
             first = self._first_call(name, row, lambda: peer.step(None, arguments[0]))
-            if self._agrees(name, first, vectors[0], row):
+            if self._agrees(peer, name, first, vectors[0], row):
                 return timing.Method(name, lambda s: peer.step(None, s), arguments)
             return None
         if mode == "call":
@@ -179,7 +182,7 @@ class _Bench:
             key = (name, mode, vectors[0].shape)
             self._compile(row, key, function, peer.data, arguments[0])
             first = function(peer.data, arguments[0])
-            if not self._agrees(name, first, vectors[0], row):
+            if not self._agrees(peer, name, first, vectors[0], row):
                 return None
             return timing.Method(
                 name, lambda s: function(peer.data, s).block_until_ready(), arguments
@@ -192,7 +195,7 @@ class _Bench:
         steps = max(2, min(self.settings["scan_steps"], SCAN_BYTES // per_step))
         once = self.jitted[name]
         first = jax.block_until_ready(once(peer.data, peer.prepare(vectors[0])))
-        if not self._agrees(name, first, vectors[0], row):
+        if not self._agrees(peer, name, first, vectors[0], row):
             return None
         start = time.perf_counter()
         jax.block_until_ready(once(peer.data, peer.prepare(vectors[1])))
@@ -251,10 +254,15 @@ class _Bench:
         facts |= {"first_call_s": elapsed, "rss_growth_bytes": built + growth.bytes}
         return result
 
-    def _agrees(self, name, result, spikes, row) -> bool:
+    def _agrees(self, peer, name, result, spikes, row) -> bool:
         """A peer that computes something else is not compared; ours was verified before."""
         if name == OURS:
             return True
+        if peer.other_graph:
+            prob = float(self.job["conn"])
+            found = oracle.other_graph(np.asarray(result), float(self.op.weight), prob, spikes)
+            row |= {"reason": found.text} | ({} if found.passed else {"status": "skipped"})
+            return found.passed
         exact = oracle.product(self.op, spikes)
         worst, _ = oracle.worst_ratio(np.asarray(result), exact, np.asarray(result).dtype)
         # A peer may sum in any precision of its result's dtype, and add zeros; twice the bound is lenient.
@@ -264,16 +272,22 @@ class _Bench:
         row |= {"status": "skipped", "reason": reason}
         return False
 
-    def _bytes_moved(self, name, peer, events, batch) -> float:
-        """Bytes that one call has to read and write at least, by the method's own algorithm."""
+    def _bytes_moved(self, name, peer, events, batch) -> float | None:
+        """Bytes that one call has to read and write at least, by the method's own algorithm.
+
+        None where synapses are drawn: arithmetic is what takes the time, and bytes say nothing of it.
+        """
+        if peer.draws:
+            return None
         item = self.op.weight.dtype.itemsize
         ends = batch * (self.op.in_size + self.op.out_size * item)
         if peer.visits_all:
             return float(peer.nbytes + ends)
         visited = batch * events["synaptic_events"]
         per_synapse = peer.nbytes / max(1, self.op.n_synapses)
-        if name == OURS and self.op.rows is not None:
+        rows = self.op.rows
+        if name == OURS and rows is not None:
             # Row pointers belong to the active rows as the synapses do.
-            per_synapse = self.op.rows.offsets.dtype.itemsize
+            per_synapse = rows.offsets.dtype.itemsize
             per_synapse += item if self.op.weight.ndim else 0
         return float(visited * per_synapse + ends)

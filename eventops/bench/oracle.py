@@ -15,6 +15,8 @@ from dataclasses import dataclass
 import ml_dtypes
 import numpy as np
 
+from eventops.bench import synapses
+
 CHUNK = 4_000_000
 """Synapses handled at once, so that the oracle of a large graph takes little memory."""
 
@@ -82,7 +84,7 @@ def worst_ratio(computed, exact: Exact, accumulate_dtype=None) -> tuple[float, i
 
 
 def product(op, spikes) -> Exact:
-    """``spikes @ W`` in float64 with W read from the operator's stored weights and rows.
+    """``spikes @ W`` in float64 with W read from the operator's weights and its stored or drawn rows.
 
     Only active inputs are visited, so this serves graphs whose dense matrix does not fit. `spikes` is
     a vector or a batch of vectors, of any dtype.
@@ -113,7 +115,8 @@ def product(op, spikes) -> Exact:
 
 def _terms(op, active, values, weight):
     """Chunks (post indices, spike values, weights) of the active rows, in ascending pre order."""
-    if op.rows is None:
+    stored = synapses.of(op)
+    if stored is None:
         step = max(1, CHUNK // max(1, op.out_size))
         for start in range(0, len(active), step):
             rows = active[start : start + step]
@@ -123,7 +126,7 @@ def _terms(op, active, values, weight):
                 w = weight[rows].astype(np.float64)
             yield None, values[rows], w
         return
-    indptr = np.asarray(op.rows.indptr()).astype(np.int64)
+    indptr = stored.indptr()
     degree = np.diff(indptr)[active]
     for start, stop in _chunks(degree):
         rows = active[start:stop]
@@ -132,7 +135,7 @@ def _terms(op, active, values, weight):
         first = np.repeat(indptr[rows] - np.cumsum(counts) + counts, counts)
         at = first + np.arange(first.size)
         w = float(weight) if weight.ndim == 0 else weight[at].astype(np.float64)
-        yield posts(op.rows, rows, at), np.repeat(values[rows], counts), w
+        yield posts(stored, rows, at), np.repeat(values[rows], counts), w
 
 
 def posts(rows, chosen: np.ndarray, at: np.ndarray) -> np.ndarray:
@@ -170,9 +173,45 @@ def spike_cotangent(op, out_cotangent) -> Exact:
 
 def connections(op) -> np.ndarray:
     """How many synapses each (pre, post) pair has: (in, out) integers, for small graphs."""
-    if op.rows is None:
+    rows = synapses.of(op)
+    if rows is None:
         return np.ones((op.in_size, op.out_size), dtype=np.int64)
-    indptr, indices = np.asarray(op.rows.indptr()), np.asarray(op.rows.indices())
+    indptr, indices = rows.indptr(), rows.indices()
     count = np.zeros((op.in_size, op.out_size), dtype=np.int64)
     np.add.at(count, (np.repeat(np.arange(op.in_size), np.diff(indptr)), indices), 1)
     return count
+
+
+OTHER_GRAPH = "same task, other graph"
+
+
+@dataclass(frozen=True)
+class OtherGraph:
+    """Whether a product is one of the same law on another graph, and what to say of it."""
+
+    passed: bool
+    text: str
+
+
+def other_graph(result: np.ndarray, weight: float, prob: float, spikes: np.ndarray) -> OtherGraph:
+    """Look at a product with independent connections that are not ours.
+
+    Element by element it cannot be checked. It must consist of whole numbers of weights, none negative and
+    none more than there are events, and hold about as many synapses as were asked for: between half and
+    twice the expected number, where at least 100 are expected. The density is stated in the text.
+    """
+    result = np.asarray(result).astype(np.float32)
+    events = np.count_nonzero(spikes, axis=-1)[..., None]
+    number = np.round(result.astype(np.float64) / weight)
+    expected_shape = (*spikes.shape[:-1], result.shape[-1])
+    if result.shape != expected_shape or not np.all((number >= 0) & (number <= events)):
+        return OtherGraph(False, "its result is no sum of weights over the events")
+    exact = Exact(number * weight, number * abs(weight), number.astype(np.int64))
+    if worst_ratio(result, exact)[0] > 2:
+        return OtherGraph(False, "its result is no whole number of weights")
+    pairs = int(events.sum()) * result.shape[-1]
+    density = number.sum() / max(1, pairs)
+    if prob * pairs < 100:
+        return OtherGraph(True, OTHER_GRAPH)
+    text = f"{OTHER_GRAPH}: {density:.4g} of the pairs are connected, {prob:g} was asked"
+    return OtherGraph(bool(prob / 2 <= density <= 2 * prob), text)

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from eventops.bench import synapses
+
 
 class Absent(Exception):
     """The peer's package is not installed."""
@@ -43,6 +45,10 @@ class Peer:
         Whether one product reads the whole matrix, or the rows of active inputs alone.
     traceable
         Whether it runs inside ``jax.jit`` and ``lax.scan``.
+    draws
+        Whether it draws its synapses on every call and reads none.
+    other_graph
+        Whether it does the same task on a graph that isn't ours, so that results cannot be equal.
     """
 
     data: Any
@@ -51,6 +57,8 @@ class Peer:
     nbytes: int
     visits_all: bool
     traceable: bool
+    draws: bool = False
+    other_graph: bool = False
 
 
 def build(name: str, op, job: dict) -> Peer:
@@ -66,12 +74,12 @@ def build(name: str, op, job: dict) -> Peer:
 
 def is_dense(op) -> bool:
     """Whether the operator stores a whole matrix."""
-    return op.rows is None
+    return synapses.of(op) is None
 
 
 def _coordinates(op) -> tuple[np.ndarray, np.ndarray]:
-    indptr = op.rows.indptr()
-    return indptr, op.rows.indices()
+    rows = synapses.of(op)
+    return rows.indptr(), rows.indices()
 
 
 def _values(op) -> np.ndarray:
@@ -191,6 +199,28 @@ def _brainevent(op, job) -> Peer:
     return Peer(leaves, step, _jax_prepare, nbytes, False, True)
 
 
+def _brainevent_jit(op, job) -> Peer:
+    """Its matrix of independent connections that are drawn on every call, by a generator of its own."""
+    if job["conn_kind"] != "prob" or job["storage"] != "procedural":
+        raise Unable("it draws independent connections on every call: for storage procedural alone")
+    if job["dtype"] != "float32" or op.weight.ndim != 0:
+        raise Unable("it is compared with one float32 weight alone")
+    if not job["allow_self_conn"]:
+        raise Unable("it cannot leave out the connections of a neuron to itself")
+    brainevent = _module("brainevent", "peers")
+    law = (op.weight, float(job["conn"]), job["seed"] % 2**31)
+    # corder: the rows of active inputs are drawn, rather than the columns of all outputs.
+    matrix = brainevent.JITCScalarR(law, shape=(op.in_size, op.out_size), corder=True)
+    leaves, tree = jax.tree.flatten(matrix)
+    leaves = [jnp.asarray(leaf) for leaf in leaves]
+
+    def step(leaves, spikes):
+        return brainevent.BinaryArray(spikes) @ jax.tree.unflatten(tree, leaves)
+
+    nbytes = sum(leaf.nbytes for leaf in leaves)
+    return Peer(leaves, step, _jax_prepare, nbytes, False, True, draws=True, other_graph=True)
+
+
 def _torch(op, job) -> Peer:
     torch = _module("torch", "torch")
     dtype = getattr(torch, job["dtype"])
@@ -241,5 +271,6 @@ ADAPTERS: dict[str, Callable] = {
     "bcoo": _bcoo,
     "scipy-csr": _scipy_csr,
     "brainevent": _brainevent,
+    "brainevent-jit": _brainevent_jit,
     "torch": _torch,
 }

@@ -27,10 +27,11 @@ def stored_bytes(job: dict[str, Any], method: str) -> int:
     pointers = 4 * (n_pre + 1)
     if method == "eventops":
         weights = item if scalar else synapses * item
-        if job["conn_kind"] == "dense":
+        if job["storage"] != "sparse":
             return weights
-        tiles = -(-n_post // tile_width(n_post, synapses / n_pre))
-        return 2 * synapses + 4 * (n_pre * tiles + 1) + weights
+        return _rows_bytes(job) + weights
+    if method == "brainevent-jit":
+        return item + 4 + 4  # a weight, a probability and a seed
     if method == "jnp-dense" or job["conn_kind"] == "dense":
         return dense
     if method == "bcoo":
@@ -44,9 +45,22 @@ def stored_bytes(job: dict[str, Any], method: str) -> int:
     raise ValueError(f"predict.stored_bytes: method={method!r} is unknown")
 
 
+def _rows_bytes(job: dict[str, Any]) -> int:
+    """Bytes of stored rows."""
+    n_pre, n_post = job["n_pre"], job["n_post"]
+    synapses = job.get("n_synapses", expected_synapses(job))
+    tiles = -(-n_post // tile_width(n_post, synapses / n_pre))
+    return 2 * synapses + 4 * (n_pre * tiles + 1)
+
+
 def peak_bytes(job: dict[str, Any], method: str) -> int:
     """Bytes at the peak of building a method: what it holds and the copies that the building takes."""
     held = stored_bytes(job, method)
+    if method == "brainevent-jit":
+        return held
+    if method == "eventops" and job["storage"] == "procedural":
+        # It stores no graph itself; the checks draw it, and compare it with a stored one.
+        return held + 3 * _rows_bytes(job)
     if method == "jnp-dense" and job["conn_kind"] != "dense":
         return held + 8 * expected_synapses(job)
     if method == "jnp-dense" or method == "eventops":

@@ -14,6 +14,7 @@ import pandas as pd
 from . import findings, scaling, trust
 from .figures_cost import building, crossover_text, tint
 from .figures_style import method_style, percent, si, times
+from .oracle import OTHER_GRAPH
 
 CAPTIONS = {
     "answer": "Fastest method at each firing rate, fewest bytes and crossover, by configuration",
@@ -163,9 +164,10 @@ def evidence(
         "across": [row | {"text": _interval(row)} for row in across],
         "memory": _text(stored, dict.fromkeys(size, si)),
         "deviation": None if deviation.dropna().empty else float(deviation.max()),
-        "speedups": scaling.speedups(view, ("operator", "method")).to_dict("records"),
+        "speedups": scaling.speedups(view, ("operator", "storage", "method")).to_dict("records"),
+        "other_graph": _other_graph(table),
         "all_speedups": scaling.speedups(
-            table, ("operator", "backend", "mode", "batch", "method")
+            table, ("operator", "storage", "backend", "mode", "batch", "method")
         ).to_dict("records"),
         "losses": lost.to_dict("records"),
         "compared": len(scaling.compared(table)),
@@ -178,6 +180,13 @@ def evidence(
         "p_jobs": 0 if p.empty else p["job"].nunique(),
         "reference": int((table["backend"] == "reference").sum()),
     }
+
+
+def _other_graph(table: pd.DataFrame) -> list[str]:
+    """The methods that were timed on a graph that is not ours."""
+    ok = table[table["status"] == "ok"]
+    pairs = zip(ok["method"], ok["reason"], strict=True)
+    return sorted({method for method, reason in pairs if reason.startswith(OTHER_GRAPH)})
 
 
 def job_rows(table: pd.DataFrame, jobs: pd.DataFrame) -> list[dict]:

@@ -71,6 +71,7 @@ def _expand(block, config, devices, unavailable):
     operator = block["operator"]
     where = f"config: block {block['name']!r}"
     _check(block, where)
+    _check_storage(block, where)
     for key in ("rates", "conn"):
         _distinct(block.get(key, []), f"{where}: {key}")
     for device, backend, size, conn, target, dtype, storage, weight in itertools.product(
@@ -135,6 +136,25 @@ def _check(block: dict, where: str) -> None:
         raise ValueError(
             f"{where}: efferent_target and allow_multi_conn belong to FixedNumConn and "
             f"EventFixedNumConn, not to {operator}; remove them"
+        )
+
+
+def _check_storage(block: dict, where: str) -> None:
+    """Refuse graphs that no operator can draw on every call; `eventops.storage` says why."""
+    if "procedural" not in block["storage"]:
+        return
+    operator = block["operator"]
+    if operator in DENSE:
+        raise ValueError(f"{where}: {operator} is dense and draws no graph; remove storage")
+    if "pre" in block["efferent_target"]:
+        raise ValueError(
+            f"{where}: storage procedural cannot have efferent_target pre; put the fan-in into a block of its "
+            "own with storage [sparse]"
+        )
+    if "per-synapse" in block["weights"]:
+        raise ValueError(
+            f"{where}: storage procedural has one weight for all synapses; put weights per-synapse into a "
+            "block of its own with storage [sparse]"
         )
 
 

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eventops.bench import build, checks, degrees, machine, predict
+from eventops.bench import build, checks, degrees, machine, predict, synapses
 from eventops.bench.checks import Check
 from eventops.bench.sweep import HAS_BACKEND
 
@@ -50,7 +50,9 @@ def run(
     limit = predict.limit_bytes(job, memory_bytes or machine.memory_bytes())
     reason = predict.too_big(predict.peak_bytes(job, "eventops"), 0, limit)
     if reason is not None:
-        result |= {"status": "skipped", "reason": f"the operator itself {reason}"}
+        # A procedural operator itself always fits.
+        what = "its graph, drawn for the checks," if _procedural(job) else "the operator itself"
+        result |= {"status": "skipped", "reason": f"{what} {reason}"}
     else:
         found = _all_checks(job, make, result)
         bad = [check for check in found if not check.passed]
@@ -86,9 +88,9 @@ def _all_checks(job, make, result) -> list[Check]:
 def _real(job, make, result):
     """Checks on the graph that will be timed; yields them one by one, so that none is lost."""
     op = make(job)
-    synapses = op.n_synapses
+    n_synapses = op.n_synapses
     affordable = job["verify"]["max_synaptic_events"]
-    result |= {"n_synapses": synapses, "mean_out_degree": synapses / max(1, job["n_pre"])}
+    result |= {"n_synapses": n_synapses, "mean_out_degree": n_synapses / max(1, job["n_pre"])}
     where = f"{job['n_pre']}x{job['n_post']}"
     for rate in dict.fromkeys([*job["rates"], "0", "1"]):
         for batch in dict.fromkeys([1, *job["batches"]]):
@@ -96,9 +98,11 @@ def _real(job, make, result):
                 continue
             yield from _product_at(op, job, where, rate, batch, affordable)
     yield from _bytes(op, job, where)
-    if op.rows is not None and synapses <= affordable:
-        result["graph_hash"] = op.rows.hash()
+    if job["conn_kind"] != "dense" and n_synapses <= affordable:
+        result["graph_hash"] = synapses.of(op).hash()
         yield from _statistics(op, job, where, result)
+        if _procedural(job) and build.twin(job) is not job:
+            yield from _is_sparse(op, make(_sparse(job)), job, where)
 
 
 def _product_at(op, job, where, rate, batch, affordable):
@@ -136,7 +140,8 @@ def _bytes(op, job, where):
 
 def _statistics(op, job, where, result):
     settings = job["verify"]
-    indptr, indices = op.rows.indptr(), op.rows.indices()
+    rows = synapses.of(op)
+    indptr, indices = rows.indptr(), rows.indices()
     for found in degrees.findings(indptr, indices, job, settings["rows_sampled"], job["seed"]):
         if found.is_p_value:
             result["p_values"][found.name] = found.value
@@ -157,11 +162,35 @@ def _twin(small, make, result):
     yield from checks.forms(op, small, where)
     yield from checks.gradients(op, small, where)
     if small["operator"] in HAS_BACKEND and small["backend"] != "reference":
-        yield from checks.backends(op, make(small, "reference"), small, where)
-    if op.rows is not None:
+        other = make(small, "reference")
+        yield from checks.alike(op, other, "reference", small, where)
+    if _procedural(small):
+        stored = make(_sparse(small))
+        yield from _is_sparse(op, stored, small, where)
+        yield from checks.alike(op, stored, "sparse", small, where)
+    if small["conn_kind"] != "dense":
         yield _graph_is_reference(op, where)
         if result["graph_hash"] is None:  # the graph itself was too large
             yield from _statistics(op, small, where, result)
+
+
+def _procedural(job) -> bool:
+    return job["storage"] == "procedural"
+
+
+def _sparse(job) -> dict:
+    return {**job, "storage": "sparse"}
+
+
+def _is_sparse(op, stored, job, where):
+    """A graph that is drawn on every call is the one that would be stored, and so is its product."""
+    hashes = [op.connections().hash(), stored.rows.hash()]
+    note = " and ".join(text[:16] for text in hashes)
+    yield checks.count("procedural-is-sparse", where, hashes[0] != hashes[1], f"sha256 {note}")
+    spikes = build.spikes(max(job["rates"], key=float), (op.in_size,), job["seed"])
+    one, other = (jax.jit(lambda op, s: op(s))(o, jnp.asarray(spikes)) for o in (op, stored))
+    exact = checks.oracle.product(stored, spikes)
+    yield checks.same("product-is-sparse", where, one, other, exact)
 
 
 def _graph_is_reference(op, where) -> Check:
@@ -169,7 +198,7 @@ def _graph_is_reference(op, where) -> Check:
     from eventops import random
 
     hashes = {
-        op.rows.hash(),
+        synapses.of(op).hash(),
         random.draw(op.graph).hash(),
         random.draw(op.graph, reference=True).hash(),
     }
