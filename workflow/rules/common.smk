@@ -25,8 +25,9 @@ MACHINE_JSON = f"{RESULTS}/machine.json"
 
 # Results depend on the code that made them and on the versions of what it calls: a change of either is a
 # changed parameter of the rule, so that claims are proved again. Times of files say nothing (in a clone all
-# are those of the checkout), so profiles/default leaves them out of the triggers; instead, verify and
-# measure remove the tables, so that no table is older than its records even if the run is killed there.
+# are those of the checkout), but Snakemake looks at them whatever its triggers; so what measure takes is
+# marked as ancient, and in a clone only tables, figures and page are made again, in seconds. Verify and measure
+# remove the tables, so that no table is older than its records even if the run is killed there.
 VERSIONS = {
     name: version
     for name, version in machine.versions().items()

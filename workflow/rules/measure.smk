@@ -1,8 +1,10 @@
-# A point is timed after it was verified, and alone: a measurement takes all cores.
+# A point is timed after it was verified, and alone: a measurement takes all cores. The times of its inputs
+# say nothing (in a clone all are those of the checkout, in any order); what makes a verification outdated is a
+# parameter here too.
 rule measure:
     input:
-        verify=f"{RESULTS}/verify/{{job}}.json",
-        machine=MACHINE_JSON,
+        verify=ancient(f"{RESULTS}/verify/{{job}}.json"),
+        machine=ancient(MACHINE_JSON),
     output:
         f"{RESULTS}/records/{{job}}.json",
     log:
