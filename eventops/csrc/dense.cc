@@ -156,10 +156,9 @@ void DenseForward(ffi::ThreadPool& pool, const DenseInputs<W>& in, Accumulator<W
 template <typename A>
 const A* Numbers(const EventLists<A>& lists, const bool* spikes, int64_t n_batch, int64_t n) {
   if (n_batch < 4 || lists.total() < kDenseAbove / 2 * n) return nullptr;
-  thread_local std::vector<A> values;
-  values.resize(n);
+  A* const values = ScratchOf<A, Scratch::kNumbers>(n);
   for (int64_t i = 0; i < n; ++i) values[i] = spikes[i] ? A(1) : A(0);
-  return values.data();
+  return values;
 }
 template <typename A>
 const A* Numbers(const EventLists<A>&, const A* spikes, int64_t, int64_t) {

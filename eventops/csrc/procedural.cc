@@ -127,7 +127,6 @@ void Forward(ffi::ThreadPool& pool, const Graph& graph, double prob, const Shape
   const auto& lists = Compact<A>(spikes, shape.n_weights * shape.n_batch, graph.n_in);
   const GapTable& gaps = GapsOf(graph);
   const int64_t n = shape.n_batch * graph.n_out;
-  thread_local std::vector<A> buffer;  // only grows
   ActiveRows<A> active;
   for (int64_t v = 0; v < shape.n_weights; ++v) {
     const int64_t first = v * shape.n_batch;
@@ -138,8 +137,7 @@ void Forward(ffi::ThreadPool& pool, const Graph& graph, double prob, const Shape
     const int64_t room = 1 + kMaxScratchBytes / (n * static_cast<int64_t>(sizeof(A)));
     const int64_t pieces =
         std::max<int64_t>(1, std::min({kMaxPieces, room, synapses / kSynapsesPerPiece, n_rows}));
-    buffer.resize(std::max<size_t>(buffer.size(), (pieces - 1) * n));
-    A* const scratch = buffer.data();
+    A* const scratch = ScratchOf<A, Scratch::kPieces>((pieces - 1) * n);
     ParallelFor(pool, pieces > 1 ? pool.num_threads() : 1, pieces, [&](int64_t piece) {
       thread_local Drawer drawer;
       A* y = piece == 0 ? result : scratch + (piece - 1) * n;

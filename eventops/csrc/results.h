@@ -12,8 +12,10 @@
 
 namespace eventops {
 
-// A buffer of the calling thread that only grows; each place that needs one has its own by `tag`.
-template <typename A, int tag>
+// A buffer of the calling thread that only grows: one for each use, since a call may need several at once.
+enum class Scratch { kResults, kNumbers, kPieces, kLanes };
+
+template <typename A, Scratch use>
 A* ScratchOf(int64_t n) {
   thread_local std::vector<A> buffer;
   buffer.resize(std::max<size_t>(buffer.size(), n));
@@ -33,7 +35,7 @@ class Results {
   bool valid() const { return valid_; }
   A* sums() {
     if (wide_) return static_cast<A*>(out_.untyped_data());
-    return scratch_ = ScratchOf<A, 0>(n_);
+    return scratch_ = ScratchOf<A, Scratch::kResults>(n_);
   }
   void Finish(ffi::ThreadPool& pool) {
     if (wide_) return;

@@ -10,6 +10,7 @@
 #include "kernels.h"
 #include "lanes.h"
 #include "parallel.h"
+#include "results.h"
 #include "rows.h"
 #include "rows_args.h"
 
@@ -68,9 +69,7 @@ void SpikeCotangentLanes(ffi::ThreadPool& pool, const Rows& rows, const RowsShap
   const int64_t n_groups = static_cast<int64_t>(groups.size());
   const int64_t chunks = (rows.n_in + kRowsPerUnit - 1) / kRowsPerUnit;
   const int64_t threads = ThreadsFor(pool, n_groups * rows.n_synapses * 32);
-  thread_local std::vector<A> buffer;  // only grows
-  buffer.resize(std::max<size_t>(buffer.size(), n_groups * rows.n_out * kLanes<A>));
-  A* const lanes = buffer.data();
+  A* const lanes = ScratchOf<A, Scratch::kLanes>(n_groups * rows.n_out * kLanes<A>);
   const int64_t tiles = n_groups * rows.n_tiles;
   ParallelFor(pool, threads, tiles, [&](int64_t unit) {
     const LaneGroup& group = groups[unit / rows.n_tiles];
