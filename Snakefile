@@ -23,6 +23,8 @@ include: "workflow/rules/measure.smk"
 include: "workflow/rules/table.smk"
 # tables -> figures
 include: "workflow/rules/plots.smk"
+# whole networks -> table and figure
+include: "workflow/rules/networks.smk"
 # tables and figures -> report, and the verdict
 include: "workflow/rules/report.smk"
 

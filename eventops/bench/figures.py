@@ -34,7 +34,7 @@ def _draw(name: str, table: pd.DataFrame, view: pd.DataFrame, machine: dict) -> 
     return getattr(module, name)(view)
 
 
-def _save(fig: Figure, name: str, out_dir: Path) -> list[Path]:
+def save(fig: Figure, name: str, out_dir: Path) -> list[Path]:
     """Write SVG (no background, no date: the same data give the same bytes) and PNG."""
     FigureCanvasAgg(fig)
     fig.draw_without_rendering()  # lays the panels out once, for both files
@@ -88,8 +88,8 @@ def draw_all(
     written = []
     with theme():
         for name in NAMES:
-            written += _save(_draw(name, table, view, machine), name, out_dir)
-        written += _save(hero(points, machine, jobs=jobs), HERO, out_dir)
+            written += save(_draw(name, table, view, machine), name, out_dir)
+        written += save(hero(points, machine, jobs=jobs), HERO, out_dir)
     return written
 
 

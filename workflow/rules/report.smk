@@ -5,6 +5,8 @@ rule report:
         jobs=f"{RESULTS}/tables/jobs.csv",
         checks=f"{RESULTS}/tables/checks.csv",
         figures=expand(f"{RESULTS}/figures/{{name}}.svg", name=NAMES),
+        networks=NETWORK_TABLE,
+        network_figure=NETWORK_FIGURE,
     output:
         report(REPORT, caption="../report/report.rst", category="Report"),
     log:

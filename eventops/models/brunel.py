@@ -1,0 +1,119 @@
+"""The sparsely connected network of Brunel (J. Comput. Neurosci. 8, 183-208, 2000).
+
+Integrate-and-fire neurons, four of five excitatory, with delta synapses:
+
+    tau dV/dt = -V,   and V jumps by J (by -g J) for every spike of one of C_E excitatory (C_I inhibitory) sources
+
+that arrives, 1.5 ms after it was fired. Every neuron has exactly C_E and C_I sources, a tenth of each population,
+and besides C_E external ones that fire as Poisson processes at ``eta`` times the rate ``theta / (J C_E tau)`` that
+would just reach the threshold theta. V is held at V_reset for 2 ms after a spike. V decays exactly; what arrives
+within a step is added at its end.
+
+Figure 8 of the paper shows four states of 10,000 + 2,500 neurons with J = 0.1 mV; the default, g = 5 and eta = 2, is
+the asynchronous irregular one.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..fixed_num import EventFixedNumConn
+
+DT = 0.1  # ms, as all times here
+TAU, REFRACTORY, DELAY = 20.0, 2.0, 1.5
+THRESHOLD, V_RESET = 20.0, 10.0  # mV
+FAN_IN = 0.1  # of each population
+_SLOTS = round(DELAY / DT)
+
+
+class Network(NamedTuple):
+    """Projections from the excitatory and the inhibitory neurons to all, and the external input.
+
+    ``external`` holds the Poisson law of the external spikes in a step: thresholds for 32 random bits. ``jump`` is
+    what one of them adds to V, in mV.
+    """
+
+    exc: EventFixedNumConn
+    inh: EventFixedNumConn
+    external: jax.Array
+    jump: float
+
+
+class State(NamedTuple):
+    """V in mV, steps until it moves again, the spikes that have not arrived yet, and where among them we are."""
+
+    v: jax.Array
+    refractory: jax.Array
+    sent: jax.Array
+    turn: jax.Array
+    key: jax.Array
+
+
+def network(
+    n: int = 12_500, *, j: float = 0.1, g: float = 5.0, eta: float = 2.0, seed: int = 0, **options
+) -> Network:
+    """``n`` neurons, of which the first four fifths are excitatory.
+
+    Parameters
+    ----------
+    n : int
+    j : float
+        Jump of V for an excitatory spike, mV.
+    g : float
+        Inhibition relative to excitation.
+    eta : float
+        External rate relative to the one that just reaches the threshold.
+    seed : int
+        Of the graph.
+    **options
+        Of the projections.
+    """
+    n_exc = n * 4 // 5
+    fan = {"efferent_target": "pre", **options}
+    exc = EventFixedNumConn(n_exc, n, FAN_IN, j, seed=2 * seed, **fan)
+    inh = EventFixedNumConn(n - n_exc, n, FAN_IN, -g * j, seed=2 * seed + 1, **fan)
+    return Network(exc, inh, jnp.asarray(_poisson(eta * THRESHOLD / (j * TAU) * DT)), j)
+
+
+def _poisson(mean: float) -> np.ndarray:
+    """P(X > k) as 32-bit fractions, for k = 0, 1, ... until it vanishes."""
+    term, below, tail = np.exp(-mean), 0.0, []
+    for k in range(1, 1000):
+        below += term
+        if (1.0 - below) * 2**32 < 0.5:
+            break
+        tail.append(round((1.0 - below) * 2**32))
+        term *= mean / k
+    return np.array(tail, np.uint32)
+
+
+def initial(net: Network, seed: int = 0) -> State:
+    """V uniform between V_reset and the threshold, nothing under way."""
+    n = net.exc.out_size
+    key, start = jax.random.split(jax.random.key(seed))
+    v = jax.random.uniform(start, (n,), minval=V_RESET, maxval=THRESHOLD)
+    sent = jnp.zeros((_SLOTS, n), bool)
+    return State(v, jnp.zeros(n, jnp.int16), sent, jnp.int32(0), key)
+
+
+def step(net: Network, state: State) -> tuple[State, jax.Array]:
+    """One step of 0.1 ms; gives the state and the spikes, shape (n,)."""
+    n, n_exc = net.exc.out_size, net.exc.in_size
+    key, draw = jax.random.split(state.key)
+    bits = jax.random.bits(draw, (n,), jnp.uint32)
+    # Inversion: the number of external spikes is the number of tail probabilities above a uniform number.
+    spikes_outside = jnp.sum(bits[:, None] < net.external[None, :], axis=1, dtype=jnp.int32)
+    arriving = state.sent[state.turn]
+    jumps = net.exc(arriving[:n_exc]) + net.inh(arriving[n_exc:])
+    v = state.v * jnp.exp(-DT / TAU) + jumps + spikes_outside.astype(jnp.float32) * net.jump
+    v = jnp.where(state.refractory > 0, V_RESET, v)
+    spikes = v >= THRESHOLD
+    v = jnp.where(spikes, V_RESET, v)
+    pause = jnp.int16(round(REFRACTORY / DT))
+    refractory = jnp.where(
+        spikes, pause, jnp.maximum(state.refractory - jnp.int16(1), jnp.int16(0))
+    )
+    sent = state.sent.at[state.turn].set(spikes)
+    return State(v, refractory, sent, (state.turn + 1) % _SLOTS, key), spikes

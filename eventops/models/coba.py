@@ -1,0 +1,94 @@
+"""COBA: a balanced network of integrate-and-fire neurons with conductance-based synapses.
+
+Benchmark 1 of Brette et al. (J. Comput. Neurosci. 23, 349-398, 2007), after Vogels & Abbott (J. Neurosci. 25,
+10786-10795, 2005). Four of five neurons are excitatory; each pair is connected with such a probability that a
+neuron has 80 targets in the mean.
+
+    tau dV/dt = (V_rest - V) + g_e (E_e - V) + g_i (E_i - V) + drive
+    tau_e dg_e/dt = -g_e,   tau_i dg_i/dt = -g_i
+
+with conductances relative to the leak's. A spike of an excitatory (inhibitory) neuron adds ``w_e`` (``w_i``) to
+``g_e`` (``g_i``) of its targets one step later; V is held at V_reset for 5 ms after a spike. V is integrated by
+exponential Euler, the conductances exactly.
+
+The published network sustains its activity by itself; BrainState's and BrainPy's version of it has a constant
+``drive`` of 20 mV besides, which is the default here, so that rates can be compared (about 50 Hz).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from ..fixed_prob import EventFixedProb
+
+DT = 0.1  # ms, as all times here
+TAU, TAU_E, TAU_I, REFRACTORY = 20.0, 5.0, 10.0, 5.0
+V_REST, V_RESET, V_THRESHOLD, E_E, E_I = -60.0, -60.0, -50.0, 0.0, -80.0  # mV
+W_E, W_I = 0.6, 6.7  # of the leak conductance: 6 nS and 67 nS of 10 nS
+TARGETS = 80
+
+
+class Network(NamedTuple):
+    """Projections from the excitatory and the inhibitory neurons to all, and the drive in mV."""
+
+    exc: EventFixedProb
+    inh: EventFixedProb
+    drive: float
+
+
+class State(NamedTuple):
+    """Arrays of shape (n,): V in mV, conductances, steps until V moves again, spikes of the last step."""
+
+    v: jax.Array
+    g_e: jax.Array
+    g_i: jax.Array
+    refractory: jax.Array
+    spikes: jax.Array
+
+
+def network(n: int = 4000, *, seed: int = 0, drive: float = 20.0, **options) -> Network:
+    """``n`` neurons, of which the first four fifths are excitatory.
+
+    Parameters
+    ----------
+    n : int
+    seed : int
+        Of the graph; the two projections have different ones.
+    drive : float
+        Constant input, mV.
+    **options
+        Of the projections, for example ``storage='procedural'`` or ``backend='reference'``.
+    """
+    n_exc = n * 4 // 5
+    prob = min(1.0, TARGETS / n)
+    exc = EventFixedProb(n_exc, n, prob, W_E, seed=2 * seed, **options)
+    inh = EventFixedProb(n - n_exc, n, prob, W_I, seed=2 * seed + 1, **options)
+    return Network(exc, inh, drive)
+
+
+def initial(net: Network, seed: int = 0) -> State:
+    """V normal around -55 mV (standard deviation 2 mV), everything else silent."""
+    n = net.exc.out_size
+    v = -55.0 + 2.0 * jax.random.normal(jax.random.key(seed), (n,))
+    zero = jnp.zeros(n)
+    return State(v, zero, zero, jnp.zeros(n, jnp.int16), jnp.zeros(n, bool))
+
+
+def step(net: Network, state: State) -> tuple[State, jax.Array]:
+    """One step of 0.1 ms; gives the state and the spikes, shape (n,)."""
+    n_exc = net.exc.in_size
+    g_e = state.g_e * jnp.exp(-DT / TAU_E) + net.exc(state.spikes[:n_exc])
+    g_i = state.g_i * jnp.exp(-DT / TAU_I) + net.inh(state.spikes[n_exc:])
+    total = 1.0 + g_e + g_i
+    v_end = (V_REST + net.drive + g_e * E_E + g_i * E_I) / total
+    v = v_end + (state.v - v_end) * jnp.exp(total * (-DT / TAU))
+    waiting = state.refractory > 0
+    v = jnp.where(waiting, state.v, v)
+    spikes = v > V_THRESHOLD
+    v = jnp.where(spikes, V_RESET, v)
+    pause = jnp.int16(round(REFRACTORY / DT))
+    refractory = jnp.where(
+        spikes, pause, jnp.maximum(state.refractory - jnp.int16(1), jnp.int16(0))
+    )
+    return State(v, g_e, g_i, refractory, spikes), spikes

@@ -1,0 +1,80 @@
+"""Networks in the suite: simulators take turns, absent and broken ones are rows, and only equal rates are compared."""
+
+import sys
+
+import pytest
+
+from eventops.bench import environments, figures_networks, networks, networks_table
+
+JOB = {
+    "id": "t",
+    "model": "coba",
+    "n": 200,
+    "simulators": ["eventops", "nest"],
+    "warmup_ms": 10.0,
+    "segment_ms": 100.0,
+    "rounds": 3,
+    "seed": 1,
+}
+
+
+def test_jobs_follow_the_configuration():
+    block = {k: JOB[k] for k in ("model", "simulators", "warmup_ms", "segment_ms", "rounds")}
+    config = {"seed": 1, "networks": [block | {"sizes": [200, 300]}, block | {"sizes": [200]}]}
+    found = networks.jobs(config)
+    assert [job["n"] for job in found.values()] == [200, 300]
+    assert networks.jobs({"seed": 1}) == {}
+    assert set(networks.jobs(config | {"seed": 2})) != set(found)
+
+
+@pytest.fixture(scope="module")
+def record():
+    return networks.run(JOB, {"eventops": sys.executable, "nest": None})
+
+
+def test_a_network_runs_and_an_absent_simulator_is_a_row(record):
+    ours, nest = record["simulators"]["eventops"], record["simulators"]["nest"]
+    assert ours["status"] == "ok" and len(ours["step_s"]) == 3 and min(ours["step_s"]) > 0
+    assert ours["rate_hz"] > 1 and ours["peak_rss_bytes"] > 1e7 and "jax" in ours["versions"]
+    assert nest["status"] == "skipped" and "environments nest" in nest["reason"]
+    table = networks_table.frame([record])
+    assert list(table["status"]) == ["ok", "skipped"] and table["ratio"][0] == pytest.approx(1)
+    assert figures_networks.draw(table, [record]).axes
+
+
+def test_a_simulator_that_breaks_is_a_row_with_its_last_words(tmp_path, monkeypatch):
+    (tmp_path / "simulate_eventops.py").write_text("raise RuntimeError('no such luck')")
+    monkeypatch.setattr(networks, "_FOLDER", tmp_path)
+    found = networks.run(JOB | {"simulators": ["eventops"]}, {"eventops": sys.executable})
+    assert found["simulators"]["eventops"]["status"] == "failed"
+    assert "no such luck" in found["simulators"]["eventops"]["reason"]
+
+
+def test_a_simulator_that_hangs_is_stopped(tmp_path, monkeypatch):
+    (tmp_path / "simulate_eventops.py").write_text("import time\ntime.sleep(600)")
+    monkeypatch.setattr(networks, "_FOLDER", tmp_path)
+    job = JOB | {"simulators": ["eventops"]}
+    found = networks.run(job, {"eventops": sys.executable}, limit_s=1)
+    assert found["simulators"]["eventops"]["status"] == "failed"
+
+
+def test_speeds_are_compared_only_where_rates_agree():
+    one = {"status": "ok", "reason": "", "rate_hz": 20.0, "cv": 1.0, "correlation": 0.0}
+    found = {
+        "eventops": one | {"step_s": [1.0, 1.0, 2.0]},
+        "brian2": one | {"step_s": [3.0, 3.0, 6.0], "rate_hz": 21.0},
+        "nest": one | {"step_s": [9.0, 9.0, 9.0], "rate_hz": 30.0},
+    }
+    table = networks_table.frame([{"job": JOB, "simulators": found}]).set_index("simulator")
+    assert table.ratio["brian2"] == 3 and table.matched["brian2"]
+    assert not table.matched["nest"] and table.ratio.isna()["nest"]
+
+
+def test_an_environment_that_was_not_finished_is_none(tmp_path):
+    assert environments.python_of("eventops", tmp_path) == sys.executable
+    (tmp_path / "nest/bin").mkdir(parents=True)
+    assert environments.python_of("nest", tmp_path) is None
+    (tmp_path / "nest/complete").touch()
+    assert environments.python_of("nest", tmp_path).endswith("nest/bin/python")
+    with pytest.raises(ValueError, match="is not one of"):
+        environments.make("neuron", tmp_path)

@@ -1,0 +1,11 @@
+"""Time one network in every simulator that is installed."""
+
+from eventops.bench import alone, log, networks, record
+
+with log.to_file(snakemake.log[0]):
+    record.remove(snakemake.params.outdated)
+    with alone.on_this_machine():
+        result = networks.run(snakemake.params.job, snakemake.params.pythons)
+    for name, one in result["simulators"].items():
+        print(name, one["status"], one["reason"], one.get("rate_hz"), one["step_s"])
+    record.write(snakemake.output[0], "network", result | {"code": snakemake.params.code})

@@ -1,0 +1,14 @@
+"""The records of networks to a table and a figure."""
+
+from pathlib import Path
+
+from eventops.bench import figures, figures_networks, log, networks_table, record, table
+
+with log.to_file(snakemake.log[0]):
+    records = [record.load(path, "network") for path in snakemake.input]
+    frame = networks_table.frame(records)
+    table.write(frame, snakemake.output.table)
+    print(frame.to_string())
+    figures.save(
+        figures_networks.draw(frame, records), "networks", Path(snakemake.output.svg).parent
+    )
