@@ -1,0 +1,107 @@
+"""`eventops.brainstate` against the installed BrainState: its classes, states, units and transformations."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+brainstate = pytest.importorskip("brainstate")
+u = pytest.importorskip("brainunit")
+
+import eventops  # noqa: E402
+import eventops.brainstate as nn  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def _as_brainstate_expects():
+    """Its own code relies on JAX's standard promotion."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+LAYERS = {
+    "EventLinear": lambda w: nn.EventLinear(40, 30, w),
+    "EventFixedProb": lambda w: nn.EventFixedProb(40, 30, 0.2, w, seed=1),
+    "FixedNumConn": lambda w: nn.FixedNumConn(40, 30, 4, w, seed=1),
+    "EventFixedNumConn": lambda w: nn.EventFixedNumConn((40,), (30,), 4, w, "pre", seed=1),
+}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_units_states_and_values(name):
+    layer = LAYERS[name](0.6 * u.mS)
+    assert isinstance(layer, brainstate.nn.Module)
+    assert isinstance(layer.weight, brainstate.ParamState)
+    assert set(layer.states(brainstate.ParamState).values()) == {layer.weight}
+    spikes = jnp.arange(40) % 3 == 0
+    out = layer(spikes)
+    assert u.get_unit(out) == u.mS
+    expected = np.asarray(spikes, float) @ np.asarray(layer.op.todense(), float)
+    np.testing.assert_allclose(u.get_mantissa(out), expected, rtol=1e-6)
+    # An initialiser of BrainState, and the result of plain numbers has no unit.
+    drawn = LAYERS[name](brainstate.nn.init.Uniform(0.0, 1.0))
+    assert len(np.unique(drawn.weight.value)) > 20
+    assert isinstance(drawn(spikes), jax.Array)
+    # The unit of the inputs is kept as well.
+    assert u.get_unit(layer(jnp.ones(40) * u.mV)) == u.mS * u.mV
+
+
+def test_the_values_are_those_of_brainstate():
+    weight = np.random.default_rng(0).normal(size=(40, 30)).astype(np.float32)
+    spikes = jnp.arange(40) % 3 == 0
+    theirs = brainstate.nn.EventLinear(40, 30, weight * u.mS)(spikes)
+    ours = nn.EventLinear(40, 30, weight * u.mS)(spikes)
+    np.testing.assert_allclose(ours / u.mS, theirs / u.mS, rtol=1e-5)
+    assert u.get_unit(ours) == u.get_unit(theirs)
+    # A real number counts as one event there, and here by default too.
+    x = jnp.where(spikes, 2.5, 0.0)
+    np.testing.assert_allclose(nn.EventLinear(40, 30, weight)(x), ours / u.mS, rtol=1e-5)
+    counted = nn.EventLinear(40, 30, weight, float_as_event=False)(x)
+    np.testing.assert_allclose(counted, 2.5 * (ours / u.mS), rtol=1e-4)
+
+
+def test_weights_by_row_and_partner():
+    weight = np.arange(80, dtype=np.float32).reshape(40, 2)
+    layer = nn.EventFixedNumConn(40, 30, 2, weight * u.mS, seed=1)
+    rows = layer.op.connections()
+    dense = np.zeros((40, 30), np.float32)
+    dense[np.repeat(np.arange(40), 2), rows.indices()] = weight.ravel()
+    np.testing.assert_array_equal(layer.op.todense(), dense)
+
+
+def test_gradients_jit_vmap_and_loops_of_brainstate():
+    layer = nn.EventFixedNumConn(40, 30, 4, 0.5, seed=1)
+    spikes = jnp.arange(40) % 3 == 0
+
+    @brainstate.transform.jit
+    def loss():
+        return layer(spikes).sum()
+
+    slope = brainstate.transform.grad(loss, layer.states(brainstate.ParamState))()
+    assert float(next(iter(slope.values()))) == 4 * 14
+    assert float(loss()) == 0.5 * 4 * 14
+    layer.weight.value = jnp.float32(1.0)
+    assert float(loss()) == 4 * 14
+    many = brainstate.transform.for_loop(lambda s: layer(s), jnp.stack([spikes, ~spikes]))
+    batch = brainstate.transform.vmap(layer)(jnp.stack([spikes, ~spikes]))
+    np.testing.assert_array_equal(many, batch)
+
+
+def test_a_module_made_inside_jit_as_in_the_example_of_brainevent():
+    @brainstate.transform.jit
+    def run():
+        net = nn.EventFixedProb(100, 50, 0.2, 0.6 * u.mS, seed=3)
+        brainstate.nn.init_all_states(net)
+        return net(jnp.ones(100, bool)) / u.mS
+
+    op = eventops.EventFixedProb(100, 50, 0.2, 0.6, seed=3)
+    np.testing.assert_allclose(run(), op(jnp.ones(100, bool)), rtol=1e-6)
+
+
+def test_without_a_seed_the_generator_of_numpy_decides():
+    np.random.seed(5)
+    one, two = (nn.EventFixedProb(50, 50, 0.2, 1.0) for _ in range(2))
+    np.random.seed(5)
+    again = nn.EventFixedProb(50, 50, 0.2, 1.0)
+    assert (one.op.todense() == again.op.todense()).all()
+    assert not (one.op.todense() == two.op.todense()).all()
