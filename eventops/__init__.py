@@ -4,6 +4,7 @@ from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .linear import EventLinear, Linear
 from .sharded import sharded
+from .sparse import EventSparse
 from .trees import split
 
 __version__ = "0.1.0"
@@ -12,6 +13,7 @@ __all__ = [
     "EventFixedNumConn",
     "EventFixedProb",
     "EventLinear",
+    "EventSparse",
     "FixedNumConn",
     "Linear",
     "sharded",

@@ -73,6 +73,106 @@ class Operator:
             return jnp.broadcast_to(self.weight, (self.in_size, self.out_size))
         return rows.todense(self.weight)
 
+    def to_scipy(self):
+        """The matrix as ``scipy.sparse.csr_array``, one entry for each synapse (repeated pairs repeatedly).
+
+        Returns
+        -------
+        scipy.sparse.csr_array, shape (in_size, out_size)
+            On the host, rows sorted. Of the weights' dtype, float32 for float16 and bfloat16, which scipy has
+            not. Of a dense operator the weights that are not zero.
+
+        Raises
+        ------
+        ImportError
+            If scipy is not installed.
+        TypeError
+            If the connections or the weights are traced.
+
+        Examples
+        --------
+        >>> import eventops as nn
+        >>> op = nn.EventFixedNumConn(4, 6, 2, 0.5)
+        >>> op.to_scipy().sum()
+        np.float32(4.0)
+        """
+        from . import convert
+
+        return convert.to_scipy(self)
+
+    def to_bcoo(self):
+        """The matrix as ``jax.experimental.sparse.BCOO``, one entry for each synapse, sorted.
+
+        Returns
+        -------
+        jax.experimental.sparse.BCOO, shape (in_size, out_size)
+            Of the weights' dtype; differentiable with respect to them. Of a dense operator the weights that
+            are not zero.
+
+        Raises
+        ------
+        TypeError
+            If a dense operator is traced: the number of its entries is not known.
+
+        Examples
+        --------
+        >>> import eventops as nn
+        >>> nn.EventFixedNumConn(4, 6, 2, 0.5).to_bcoo().nse
+        8
+        """
+        from . import convert
+
+        return convert.to_bcoo(self)
+
+    @property
+    def T(self):
+        """The transposed operator: from the post neurons to the pre neurons, with the same weights.
+
+        An :class:`eventops.EventSparse`, or of a dense operator one of the same class. The graph is sorted anew
+        and stored; weights may be traced, so that gradients pass.
+
+        Examples
+        --------
+        >>> import jax.numpy as jnp, eventops as nn
+        >>> op = nn.EventFixedNumConn(4, 6, 2, 0.5)
+        >>> bool(jnp.all(op.T.todense() == op.todense().T))
+        True
+        """
+        from . import convert
+
+        return convert.transposed(self)
+
+    def __getitem__(self, key):
+        """Some of the neurons: ``op[pre]``, ``op[:, post]``, ``op[pre, post]``, as of the matrix.
+
+        Parameters
+        ----------
+        key : slice, array of int or array of bool; or a pair of these
+            Neurons in any order, some repeatedly. Two arrays are written ``op[numpy.ix_(pre, post)]``.
+
+        Returns
+        -------
+        EventSparse, or EventLinear of a dense operator
+            The sizes are the numbers of chosen neurons. Weights may be traced, so that gradients pass.
+
+        Raises
+        ------
+        TypeError, IndexError
+            If the key is one number or traced, or a neuron does not exist.
+
+        Examples
+        --------
+        >>> import eventops as nn
+        >>> op = nn.EventFixedNumConn(4, 6, 2, 0.5)
+        >>> op[1:3].n_synapses
+        4
+        """
+        from . import convert
+
+        return convert.selected(self, key)
+
+    __iter__ = None  # an operator is no sequence of its rows
+
     def connections(self) -> Rows | None:
         """The synapses: those that are stored, or for procedural storage drawn now. None if dense."""
         if self.rows is None and self.graph is not None:
@@ -142,8 +242,10 @@ class Operator:
         return self._product(spikes)
 
     def _store(self, call, graph, weight, dtype):
-        """Make the arrays: the rows of ``graph`` (None for a dense operator), and the weight."""
-        if graph is not None:
+        """Make the arrays: the rows of ``graph`` (or rows; None for a dense operator), and the weight."""
+        if isinstance(graph, Rows):
+            self._set(rows=graph)
+        elif graph is not None:
             check_storage(call, self.storage, graph.rule)
             check_weight(call, self.storage, weight)
             sparse = self.storage == SPARSE
@@ -259,6 +361,18 @@ def _as_dtype(call: str, dtype):
         raise TypeError(
             f"{call}: dtype={dtype!r} is not a dtype; use float16, bfloat16, float32 or float64"
         ) from None
+
+
+def float_dtype(call: str, dtype, given) -> np.dtype:
+    """What values of dtype ``given`` are stored in: ``dtype``, or if that is None their own or float32."""
+    if dtype is not None:
+        dtype = _as_dtype(call, dtype)
+    elif given is not None and jnp.issubdtype(given, jnp.floating):
+        dtype = jax.dtypes.canonicalize_dtype(given)
+    else:
+        dtype = jnp.dtype(jnp.float32)
+    check_dtype(call, dtype)
+    return dtype
 
 
 def untraced(call: str, name: str, value) -> None:

@@ -8,7 +8,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from . import random
-from .csr import Rows, n_tiles
+from .build_rows import Entries, build
+from .convert import chosen
+from .csr import Rows, n_tiles, tile_width
 from .operator import weight_array
 
 
@@ -72,7 +74,7 @@ class Layout:
 
 
 class Parts:
-    """The parts of a graph that belong to the devices of this process, and the sizes of all."""
+    """The parts of a graph, or of rows, that belong to the devices of this process, and the sizes of all."""
 
     def __init__(self, call, layout, graph):
         self.call, self.layout, self.graph = call, layout, graph
@@ -83,13 +85,15 @@ class Parts:
 
     def _part(self, p) -> random.Part:
         window = self.layout.window(p, self.graph.n_in, self.graph.n_out)
+        if isinstance(self.graph, Rows):
+            return RowsPart(self.graph, window)
         return random.Part(self.graph, window, self.call)
 
     def rows(self) -> Rows:
         """All rows, stacked."""
         layout = self.layout
         window = layout.window(0, self.graph.n_in, self.graph.n_out)
-        tile = random.part_tile(self.graph, window)
+        tile = (rows_tile if isinstance(self.graph, Rows) else random.part_tile)(self.graph, window)
         n_ptr = window.n_in * n_tiles(window.n_out, tile) + 1
         ptr = layout.stack(lambda p: self.part(p).ptr, n_ptr, np.int32)
         offsets = layout.stack(lambda p: self.part(p).rows(self.most).offsets, self.most, np.uint16)
@@ -111,6 +115,40 @@ class Parts:
             return np.repeat(first, own) + within
 
         return places
+
+
+class RowsPart:
+    """The synapses of rows inside a window: what :class:`eventops.random.Part` is of a graph."""
+
+    def __init__(self, rows: Rows, window: random.Window):
+        pre, post = np.arange(*window.pre), np.arange(*window.post)
+        copies = np.zeros(rows.n_out, np.int64)
+        copies[post] = 1
+
+        def chunks():
+            return chosen(rows, pre, post, copies)
+
+        n = sum(found.size for found, _, _ in chunks())
+        entries = Entries(window.n_in, window.n_out, n, chunks)
+        self.built = build(entries, tile=rows_tile(rows, window))
+        self.window, self.n_synapses, self.ptr = window, n, self.built.ptr
+
+    def rows(self, length: int) -> Rows:
+        """With ``length >= n_synapses`` offsets of which the last are 0."""
+        offsets = np.zeros(length, np.uint16)
+        offsets[: self.n_synapses] = self.built.offsets
+        return Rows(self.ptr, offsets, self.window.n_in, self.window.n_out, self.built.tile)
+
+    def out_degrees(self) -> np.ndarray:
+        """Synapses of each pre neuron of the part: int64, shape (n_in,)."""
+        tiles = n_tiles(self.window.n_out, self.built.tile)
+        return np.diff(self.ptr[::tiles].astype(np.int64))
+
+
+def rows_tile(rows: Rows, window: random.Window) -> int:
+    """Number of posts per tile in a part: the same for all windows of the same sizes."""
+    share = window.n_out / rows.n_out if rows.n_out else 0
+    return tile_width(window.n_out, rows.n_synapses * share / rows.n_in if rows.n_in else 0)
 
 
 def sparse_weight(call, layout, parts, weight, dtype, seed) -> jax.Array:

@@ -162,7 +162,7 @@ def draw(graph: Graph, call: str = "random.draw", *, reference: bool = False) ->
         If the graph would have more than 2**31 - 1 synapses.
     """
     part = Part(graph, whole(graph), call, reference=reference)
-    return _placed(part.rows(part.n_synapses))
+    return placed(part.rows(part.n_synapses))
 
 
 def apart(make):
@@ -334,10 +334,10 @@ def _count_reference(graph: Graph, window: Window, tile: int):
     return jnp.asarray(ptr, jnp.int32), fill
 
 
-def _placed(rows: Rows) -> Rows:
+def placed(arrays):
     """On the default device, or the devices of the mesh that is set, where the user's other arrays are."""
     with jax.ensure_compile_time_eval():
         default = jnp.zeros(()).sharding
-        if rows.ptr.sharding == default:
-            return rows
-        return jax.device_put(rows, default)
+        if jax.tree.leaves(arrays)[0].sharding == default:
+            return arrays
+        return jax.device_put(arrays, default)

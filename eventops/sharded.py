@@ -1,7 +1,6 @@
 """Operators whose connections are spread over the devices of a mesh."""
 
 import functools
-import hashlib
 import math
 
 import jax
@@ -10,10 +9,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .backends import cpu
+from .build_rows import build
 from .csr import Rows
+from .entries import listed
 from .operator import Operator, spike_array, unit_events, weight_array
 from .parts import Layout, Parts, dense_weight, sparse_weight
 from .products import result_dtype, warn_of_constants
+from .sparse import placed, rows_of, sparse_operator
 from .storage import SPARSE
 
 
@@ -23,7 +25,7 @@ def sharded(operator, mesh, axis, *, split="post", batch=None):
     Parameters
     ----------
     operator : class
-        ``EventFixedProb``, ``EventFixedNumConn``, ``FixedNumConn``, ``EventLinear`` or ``Linear``.
+        ``EventFixedProb``, ``EventFixedNumConn``, ``FixedNumConn``, ``EventSparse``, ``EventLinear`` or ``Linear``.
     mesh : jax.sharding.Mesh
     axis : str
         Name of the mesh axis that the neurons are split over.
@@ -52,7 +54,9 @@ def sharded(operator, mesh, axis, *, split="post", batch=None):
     its own devices and stores nothing else. Lines that run along the split axis (``EventFixedProb`` and a
     fixed out-degree with 'pre', a fixed in-degree with 'post') are drawn by one device each; in the other
     orientation every device draws all lines and keeps its own partners. An array of weights per synapse, or
-    an initialiser of such, is made whole in every process for a moment; a scalar and dense weights are not.
+    an initialiser of such, is made whole in every process for a moment, and so is an ``EventSparse``; a scalar and
+    dense weights are not. ``to_scipy``, ``to_bcoo``, ``.T`` and selections gather the operator first; what they
+    give is not sharded.
 
     Examples
     --------
@@ -224,21 +228,36 @@ class Sharded(Operator):
         """
         if self.rows is None:
             raise TypeError("Sharded.hash: a dense operator has no graph")
-        layout, rows = self.layout, self.rows
+        return self.gathered().rows.hash()
+
+    def gathered(self) -> Operator:
+        """The same connections and weights, not sharded.
+
+        Every process takes all of them into its host's memory.
+        """
+        layout, rows, weight = self.layout, self.rows, self.weight
+        if rows is None:
+            whole = weight if weight.ndim == 0 else layout.everywhere(weight)
+            return _copy(
+                self.stacked,
+                weight=placed(np.asarray(whole)),
+                in_size=self.in_size,
+                out_size=self.out_size,
+            )
         ptrs, offsets = layout.everywhere(rows.ptr), layout.everywhere(rows.offsets)
         pre, post = [], []
         for p, count in enumerate(self.counts):
             window = layout.window(p, self.in_size, self.out_size)
             part = Rows(ptrs[p], offsets[p, :count], window.n_in, window.n_out, rows.tile)
-            pre.append(np.repeat(np.arange(*window.pre), np.diff(part.indptr())))
-            post.append(part.indices() + window.post[0])
-        pre, post = np.concatenate(pre), np.concatenate(post)
-        order = np.lexsort((post, pre))
-        indptr = np.concatenate([[0], np.cumsum(np.bincount(pre, minlength=self.in_size))])
-        digest = hashlib.sha256(f"eventops graph {self.in_size} x {self.out_size}\n".encode())
-        digest.update(indptr.astype("<i8").tobytes())
-        digest.update(post[order].astype("<i4").tobytes())
-        return digest.hexdigest()
+            pre.append(np.repeat(np.arange(*window.pre, dtype=np.int32), np.diff(part.indptr())))
+            post.append(part.indices() + np.int32(window.post[0]))
+        pre, post, values = np.concatenate(pre), np.concatenate(post), None
+        if weight.ndim:
+            stacked = layout.everywhere(weight)
+            values = np.concatenate([stacked[p, :count] for p, count in enumerate(self.counts)])
+        built = build(listed(self.in_size, self.out_size, pre, post), values, weight.dtype)
+        weight = placed(built.values if weight.ndim else np.asarray(weight))
+        return sparse_operator(self.stacked, rows_of(built, self.in_size, self.out_size), weight)
 
     def _part(self) -> Operator:
         """The operator of one device, inside ``shard_map``."""
@@ -348,7 +367,7 @@ def _make(operator, layout: Layout, *args, **options) -> Sharded:
     else:
         parts = Parts(call, layout, graph)
         counts = parts.counts
-        op._set(graph=graph, rows=parts.rows())
+        op._set(graph=None if isinstance(graph, Rows) else graph, rows=parts.rows())
         op._set(weight=sparse_weight(call, layout, parts, weight, dtype, op.seed))
     new = object.__new__(Sharded)
     new._set(stacked=op, in_size=shape[0], out_size=shape[1], layout=layout, counts=counts)

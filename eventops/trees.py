@@ -15,6 +15,7 @@ from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .linear import EventLinear, Linear
 from .random import Graph
+from .sparse import EventSparse
 
 
 def split(model):
@@ -164,7 +165,15 @@ def _from_json(text) -> tuple:
     return tuple(Graph(**v) if isinstance(v, dict) else v for v in json.loads(bytes(text)))
 
 
-for _cls in (Linear, EventLinear, EventFixedProb, FixedNumConn, EventFixedNumConn, Rows):
+for _cls in (
+    Linear,
+    EventLinear,
+    EventFixedProb,
+    FixedNumConn,
+    EventFixedNumConn,
+    EventSparse,
+    Rows,
+):
     jax.export.register_pytree_node_serialization(
         _cls,
         serialized_name=f"eventops.{_cls.__name__}",

@@ -45,8 +45,25 @@ class Case:
         options = {**dict(self.options), "dtype": dtype, **more}
         if self.has_backend:
             options["backend"] = backend
+        if self.kind == "EventSparse":
+            return self._make_sparse(weight, options)
         conn = () if self.conn is None else (self.conn,)
         return getattr(nn, self.kind)(self.n_in, self.n_out, *conn, weight, **options)
+
+    def _make_sparse(self, weight, options):
+        """``conn`` entries in any order, each of a pair of its own unless repeats are kept."""
+        rng = np.random.default_rng(int(self.conn))
+        repeated = options.get("duplicates") == "keep"
+        place = rng.choice(self.n_in * self.n_out, self.conn, replace=repeated) if self.conn else []
+        pair = np.divmod(np.asarray(place, np.int64), max(1, self.n_out))
+        shape = (self.n_in, self.n_out)
+        if callable(weight) or np.ndim(weight) == 0:
+            return nn.EventSparse(pair, weight, shape=shape, **options)
+        if not isinstance(weight, np.ndarray):  # traced, say
+            return nn.EventSparse(pair, 0.0, shape=shape, **options).with_weight(weight)
+        given = np.empty_like(weight)
+        given[np.lexsort(pair[::-1])] = weight
+        return nn.EventSparse((*pair, given), shape=shape, **options)
 
 
 @functools.lru_cache(maxsize=256)
@@ -101,6 +118,9 @@ SMALL = (
     ),
     case("FixedNumConn", 63, 65, 5),
     case("FixedNumConn", 40, 30, 3, efferent_target="pre"),
+    case("EventSparse", 1, 1, 1),
+    case("EventSparse", 63, 65, 300),
+    case("EventSparse", 17, 31, 900, duplicates="keep"),
 )
 
 # Nothing to connect, or nothing connected: zeros of the right shape.
@@ -122,6 +142,9 @@ EMPTY = (
     case("EventFixedNumConn", 5, 4, 0, efferent_target="pre"),
     case("EventFixedNumConn", 5, 4, 3, afferent_ratio=0.0),
     case("FixedNumConn", 0, 0, 0),
+    case("EventSparse", 0, 5, 0),
+    case("EventSparse", 5, 0, 0),
+    case("EventSparse", 5, 4, 0),
 )
 
 # Around the boundary where posts are cut into tiles (csr.tile_width), and several tiles.
@@ -134,13 +157,15 @@ TILED = (
     case("EventFixedNumConn", 30, 70_001, 3_000),
     case("EventFixedNumConn", 40, 200_003, 3),
     case("EventFixedNumConn", 30, 66_000, 5_000, allow_multi_conn=True),
+    case("EventSparse", 20, 8193, 20_000),
+    case("EventSparse", 20, 70_001, 30_000, duplicates="keep"),
 )
 
 
 def procedural(case: Case) -> Case | None:
     """The same graph drawn again on every call, where the rule allows it."""
     options = dict(case.options)
-    if case.conn is None or options.get("efferent_target") == "pre":
+    if case.conn is None or case.kind == "EventSparse" or options.get("efferent_target") == "pre":
         return None
     return dataclasses.replace(case, options=(*case.options, ("storage", "procedural")))
 

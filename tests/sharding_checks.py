@@ -18,6 +18,7 @@ from jax.sharding import PartitionSpec as P
 import eventops as nn
 
 NORMAL = jax.nn.initializers.normal(1.0)
+GIVEN = tuple(np.random.default_rng(1).integers(0, n, 300) for n in (40, 32))
 # Each rule along and across the axis, homogeneous and other weights, parts of unequal size.
 OPERATORS = {
     "prob": (nn.EventFixedProb, (40, 32, 0.3, NORMAL), {}),
@@ -40,6 +41,8 @@ OPERATORS = {
     "dense": (nn.EventLinear, (40, 32, NORMAL), {}),
     "dense homogeneous": (nn.EventLinear, (40, 32, 0.5), {}),
     "linear": (nn.Linear, (40, 32, np.linspace(-1, 1, 1280).reshape(40, 32)), {}),
+    "sparse": (nn.EventSparse, (GIVEN, NORMAL), dict(shape=(40, 32), duplicates="keep")),
+    "sparse homogeneous": (nn.EventSparse, (GIVEN, 0.5), dict(shape=(40, 32), duplicates="keep")),
     "unit events": (nn.EventFixedProb, (40, 32, 0.3, NORMAL), dict(float_as_event=True)),
 }
 
@@ -119,6 +122,7 @@ def _check_sharded(name, split):
     assert sharded.n_synapses == op.n_synapses and len(sharded.counts) == 4
     if op.rows is not None:
         assert sharded.hash() == op.rows.hash()
+        same(sharded.T.weight, op.T.weight)
     if name == "bfloat16":
         return
     gw, gs = jax.jit(gradients)(sharded, spikes)
@@ -135,10 +139,9 @@ def _check_sharded(name, split):
 
 def in_order(sharded, stacked, name, split):
     """What is stored for each synapse in parts, in the order of the operator that is not sharded."""
-    cls, (n_in, n_out, number, _), options = OPERATORS[name]
-    numbers = np.arange(float(sharded.n_synapses))
+    cls, (*connections, _), options = OPERATORS[name]
     places = nn.sharded(cls, sharded.layout.mesh, "x", split=split)(
-        n_in, n_out, number, numbers, **options
+        *connections, lambda key, shape, dtype: jnp.arange(*shape, dtype=dtype), **options
     )
     flat = np.full(sharded.n_synapses, np.nan)
     for part, count in enumerate(sharded.counts):

@@ -29,6 +29,7 @@ with warnings.catch_warnings(record=True) as caught:
         nn.EventFixedProb(30, 20, 0.3, 0.5),
         nn.EventFixedNumConn(30, 20, 5, 0.5),
         nn.FixedNumConn(30, 20, 5, 0.5, efferent_target="pre"),
+        nn.EventSparse(([3, 0, 3], [1, 2, 1], [1.0, 2.0, 3.0]), shape=(30, 20)),
     ]
     spikes = jnp.asarray(np.random.default_rng(1).normal(size=(2, 30)), jnp.float32)
     for op in ops:

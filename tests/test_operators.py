@@ -32,6 +32,7 @@ DTYPED = (
     case("EventLinear", 23, 18),
     case("EventFixedProb", 23, 18, 0.4),
     case("EventFixedNumConn", 23, 18, 9, efferent_target="pre"),
+    case("EventSparse", 23, 18, 200, duplicates="keep"),
 )
 SPIKES = ("bool", "int8", "uint8", "int32", "float32", "float16", "bfloat16")
 

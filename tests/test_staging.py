@@ -23,6 +23,7 @@ KINDS = (
     case("EventFixedProb", N_IN, N_OUT, 0.5, seed=2),
     case("FixedNumConn", N_IN, N_OUT, 3, efferent_target="pre", afferent_ratio=0.6),
     case("EventFixedNumConn", N_IN, N_OUT, 9, allow_multi_conn=True, seed=2**62 + 1),
+    case("EventSparse", N_IN, N_OUT, 40, duplicates="keep"),
 )
 every = pytest.mark.parametrize(
     "case, weight", [(c, w) for c in KINDS for w in WEIGHTS], ids=lambda x: getattr(x, "id", x)

@@ -29,6 +29,7 @@ KINDS = (
     case("EventFixedNumConn", N_IN, N_OUT, 3, seed=1),
     case("EventFixedNumConn", N_IN, N_OUT, 4, efferent_target="pre"),
     case("EventFixedNumConn", N_IN, N_OUT, 9, allow_multi_conn=True),  # with repeated pairs
+    case("EventSparse", N_IN, N_OUT, 40, duplicates="keep"),
 )
 
 

@@ -72,6 +72,11 @@ def unavailable() -> str | None:
     return _load()[1]
 
 
+def library() -> ctypes.CDLL | None:
+    """The native library, for what is called without XLA; None if it cannot be used."""
+    return _load()[0]
+
+
 def isa() -> str | None:
     """The instruction set that the dense kernel runs with: plain, avx2 or avx512."""
     library = _load()[0]

@@ -1,0 +1,220 @@
+"""Operators as other matrices, and as other operators: transposed, or of some of their neurons."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .build_rows import CHUNK, Entries, build, check_sizes
+from .csr import Rows
+from .linear import EventLinear, Linear
+from .operator import Operator, untraced
+from .sparse import placed, rows_of, sparse_operator
+
+
+def to_scipy(op: Operator):
+    """See :meth:`eventops.operator.Operator.to_scipy`."""
+    call = f"{type(op).__name__}.to_scipy"
+    try:
+        import scipy.sparse
+    except ImportError as error:
+        raise ImportError(f"{call} needs scipy; install it, or use to_bcoo()") from error
+    op, rows = _rows(call, op)
+    _known(call, op.weight)
+    wide = np.asarray(op.weight)
+    wide = wide.astype(np.float32) if wide.dtype.itemsize == 2 else wide
+    if rows is None:
+        return scipy.sparse.csr_array(np.broadcast_to(wide, (op.in_size, op.out_size)))
+    data = np.array(wide) if wide.ndim else np.full(rows.n_synapses, wide)
+    shape = (op.in_size, op.out_size)
+    return scipy.sparse.csr_array((data, rows.indices(), rows.indptr().astype(np.int32)), shape)
+
+
+def to_bcoo(op: Operator):
+    """See :meth:`eventops.operator.Operator.to_bcoo`."""
+    from jax.experimental import sparse
+
+    call = f"{type(op).__name__}.to_bcoo"
+    if op.rows is None or hasattr(op, "gathered"):
+        op, rows = _rows(call, op)
+    else:
+        rows = op.rows  # may be traced
+    if rows is None:
+        _known(call, op.weight)
+        return sparse.BCOO.fromdense(op.todense())
+    data = jnp.broadcast_to(op.weight, (rows.n_synapses,))
+    indices = jnp.stack(rows.coordinates(), axis=1)
+    shape = (op.in_size, op.out_size)
+    return sparse.BCOO((data, indices), shape=shape, indices_sorted=True)
+
+
+def transposed(op: Operator) -> Operator:
+    """See :attr:`eventops.operator.Operator.T`."""
+    call = f"{type(op).__name__}.T"
+    op, rows = _rows(call, op)
+    if rows is None:
+        weight = op.weight.T if op.weight.ndim else op.weight
+        return _dense(type(op), op, op.out_size, op.in_size, weight)
+
+    def chunks():
+        for pre, post, places in _blocks(rows, np.arange(rows.n_in)):
+            yield post, pre, places
+
+    return _rebuilt(call, op, Entries(rows.n_out, rows.n_in, rows.n_synapses, chunks))
+
+
+def selected(op: Operator, key) -> Operator:
+    """See :meth:`eventops.operator.Operator.__getitem__`."""
+    call = f"{type(op).__name__}[...]"
+    pre, post = _keys(call, key)
+    pre, post = _neurons(call, "pre", pre, op.in_size), _neurons(call, "post", post, op.out_size)
+    n_in = op.in_size if pre is None else pre.size
+    n_out = op.out_size if post is None else post.size
+    op, rows = _rows(call, op)
+    if rows is None:
+        weight = op.weight
+        if weight.ndim:
+            weight = weight if pre is None else weight[pre]
+            weight = weight if post is None else weight[:, post]
+        return _dense(EventLinear, op, n_in, n_out, weight)
+    if pre is None and post is None:
+        return sparse_operator(op, rows, op.weight)
+    pre = np.arange(op.in_size) if pre is None else pre
+    if post is None:
+        n = int(np.diff(rows.indptr())[pre].sum())
+        return _rebuilt(call, op, Entries(n_in, n_out, n, lambda: chosen(rows, pre)))
+    copies = np.bincount(post, minlength=op.out_size)
+    n = sum(int(copies[found].sum()) for _, found, _ in _blocks(rows, pre))
+    return _rebuilt(call, op, Entries(n_in, n_out, n, lambda: chosen(rows, pre, post, copies)))
+
+
+def _rows(call: str, op: Operator) -> tuple[Operator, Rows | None]:
+    """The operator, gathered if it is sharded, and its synapses if it is not dense."""
+    for array in jax.tree.leaves(op.rows):
+        _known(call, array)
+    if hasattr(op, "gathered"):
+        for array in jax.tree.leaves(op):
+            _known(call, array)
+        op = op.gathered()
+    return op, op.connections()
+
+
+def _known(call: str, array) -> None:
+    if isinstance(array, jax.core.Tracer):
+        raise TypeError(
+            f"{call}: the operator is traced by a JAX transformation, but what is made depends on its "
+            "connections; call it outside (weights alone may be traced: op.with_weight(w).T)"
+        )
+
+
+def _dense(cls, op, n_in, n_out, weight) -> Linear:
+    new = object.__new__(cls)
+    kept = {name: op.__dict__[name] for name in ("seed", "float_as_event", "backend")}
+    new._set(in_size=n_in, out_size=n_out, weight=weight, **kept)
+    return new
+
+
+def _rebuilt(call, op, entries: Entries) -> Operator:
+    """Rows of entries whose places are those of the operator's synapses; their weights may be traced."""
+    check_sizes(call, entries.n_in, entries.n_out, entries.n)
+    weight = op.weight
+    if weight.ndim == 0:
+        built = build(entries)
+    elif isinstance(weight, jax.core.Tracer):
+        n = weight.shape[0]
+        built = build(entries, np.arange(n, dtype=np.int32), np.int32)
+        weight = weight[built.values]
+    else:
+        values = np.asarray(weight)
+        built = build(entries, values, values.dtype)
+        weight = placed(built.values)
+    return sparse_operator(op, rows_of(built, entries.n_in, entries.n_out), weight)
+
+
+def _keys(call, key):
+    """The pre and the post key."""
+    if not isinstance(key, tuple):
+        return key, slice(None)
+    if len(key) != 2:
+        raise IndexError(f"{call}: {len(key)} keys; an operator has two dimensions, op[pre, post]")
+    pre, post = key
+    if isinstance(pre, slice) or isinstance(post, slice):
+        return pre, post
+    pre, post = np.asarray(pre), np.asarray(post)
+    if pre.ndim == post.ndim == 2 and pre.shape[1] == post.shape[0] == 1:
+        return pre[:, 0], post[0]
+    raise IndexError(
+        f"{call}: two arrays would choose single elements of the matrix; write op[numpy.ix_(pre, post)], or "
+        "op[pre][:, post]"
+    )
+
+
+def _neurons(call, side, key, n) -> np.ndarray | None:
+    """The numbers of the chosen neurons, or None for all in order."""
+    untraced(call, f"the {side} key", key)
+    if isinstance(key, slice):
+        chosen = range(*key.indices(n))
+        return None if chosen == range(n) else np.arange(chosen.start, chosen.stop, chosen.step)
+    try:
+        array = np.asarray(key)
+    except ValueError:
+        array = np.asarray(None)
+    if array.ndim != 1 or (array.size and array.dtype.kind not in "iub"):
+        raise TypeError(
+            f"{call}: {side} key {key!r} must be a slice, or a vector of integers or of bool; for one neuron i write "
+            "i:i+1"
+        )
+    if array.dtype.kind == "b":
+        if array.size != n:
+            raise IndexError(
+                f"{call}: a {side} mask of length {array.size} does not fit {n} neurons"
+            )
+        return np.flatnonzero(array)
+    array = array.astype(np.int64)
+    outside = (array < -n) | (array >= n)
+    if outside.any():
+        raise IndexError(
+            f"{call}: {side} neuron {array[outside.argmax()]} is not among {n}, numbered from 0"
+        )
+    return np.where(array < 0, array + n, array)
+
+
+def _blocks(rows: Rows, chosen: np.ndarray):
+    """(pre, post, places) of the synapses of the chosen rows, about CHUNK at once.
+
+    ``pre`` numbers the rows as they are chosen; ``places`` are those of the synapses in the operator.
+    """
+    ptr, offsets, tiles = np.asarray(rows.ptr), np.asarray(rows.offsets), rows.n_tiles
+    starts = ptr[::tiles].astype(np.int64)
+    degrees = np.diff(starts)[chosen]
+    ends = np.cumsum(degrees)
+    first = done = 0
+    while first < chosen.size:
+        last = max(first + 1, int(np.searchsorted(ends, done + CHUNK, "right")))
+        block, counts = chosen[first:last], degrees[first:last]
+        n = int(counts.sum())
+        within = np.arange(n) - np.repeat(np.cumsum(counts) - counts, counts)
+        places = np.repeat(starts[block], counts) + within
+        segments = (block[:, None] * tiles + np.arange(tiles)).ravel()
+        base = np.tile(np.arange(tiles, dtype=np.int32) * rows.tile, block.size)
+        post = np.repeat(base, ptr[segments + 1] - ptr[segments]) + offsets[places]
+        yield np.repeat(np.arange(first, last, dtype=np.int32), counts), post, places
+        first, done = last, done + n
+
+
+def chosen(rows: Rows, pre, post=None, copies=None):
+    """Entries of the chosen rows and, if ``post`` is given, columns.
+
+    A column may be chosen several times: ``copies[j]`` says how often ``j`` is in ``post``.
+    """
+    if post is not None:
+        columns = np.argsort(post, kind="stable")  # the new columns, by the old
+        begin = np.cumsum(copies) - copies
+    for new_pre, found, places in _blocks(rows, pre):
+        if post is not None:
+            counts = copies[found]
+            within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+            new_post = columns[np.repeat(begin[found], counts) + within]
+            new_pre, places = np.repeat(new_pre, counts), np.repeat(places, counts)
+        else:
+            new_post = found
+        yield new_pre, new_post, places
