@@ -177,14 +177,12 @@ def _thresholds(call: str, profile, distance) -> tuple[np.ndarray, np.ndarray]:
     return held, numbers[held]
 
 
-@functools.lru_cache(maxsize=64)
-def mean_number(lattice: Lattice, allow_self: bool) -> float:
-    """The expected number of synapses."""
-    total = 0.0
+def n_pairs(lattice: Lattice, allow_self: bool = True) -> np.ndarray:
+    """How many pairs of neurons stand at each offset of each class: float64, shape (n,)."""
+    number = np.ones(lattice.prob.size)
     classes = itertools.product(*(range(n) for n in lattice.classes))
     for c, kinds in enumerate(classes):
         part = slice(int(lattice.starts[c]), int(lattice.starts[c + 1]))
-        number = np.ones(part.stop - part.start)
         own = np.ones(part.stop - part.start, bool)
         for d, axis in enumerate(lattice.axes):
             a, b = axis.step
@@ -192,17 +190,27 @@ def mean_number(lattice: Lattice, allow_self: bool) -> float:
             bases = axis.n_pre // a
             own &= offset == kinds[d]
             if axis.periodic:
-                number *= bases
+                number[part] *= bases
             else:  # base k reaches post neuron k b + offset, if there is one
                 first = np.maximum(0, -(offset // b))
                 last = np.minimum(bases, -((offset - axis.n_post) // b))
-                number *= np.maximum(0, last - first)
+                number[part] *= np.maximum(0, last - first)
         if (
             not allow_self
         ):  # the sizes are equal, so there is one class, and offset 0 is the neuron itself
-            number[own] = 0
-        total += float(np.sum(number * np.ldexp(lattice.prob[part].astype(np.float64) + 1.0, -64)))
-    return total
+            number[part][own] = 0
+    return number
+
+
+@functools.lru_cache(maxsize=64)
+def mean_number(lattice: Lattice, allow_self: bool) -> float:
+    """The expected number of synapses."""
+    return float(np.sum(n_pairs(lattice, allow_self) * probabilities(lattice)))
+
+
+def probabilities(lattice: Lattice) -> np.ndarray:
+    """The probability of each offset of each class: float64, shape (n,)."""
+    return np.ldexp(lattice.prob.astype(np.float64) + 1.0, -64)
 
 
 @dataclasses.dataclass(frozen=True)
