@@ -136,12 +136,14 @@ def test_a_wrong_graph_is_caught():
     assert "density" in failed
 
 
-def test_a_wrong_profile_is_caught():
+@pytest.mark.parametrize(
+    "change", [{"length": "0.11"}, {"space": "grid"}, {"profile": "box"}, {"conn": "0.7"}], ids=str
+)
+def test_a_wrong_profile_is_caught(change):
     described = job("EventDistanceProb", sizes=[900], length="0.1")
-    for change in ({"length": "0.11"}, {"space": "grid"}, {"profile": "box"}, {"conn": "0.7"}):
-        result = verify.run(described, make=lambda j, b=None: build.operator({**j, **change}, b))
-        failed = {check["check"] for check in result["checks"] if not check["passed"]}
-        assert failed & {"distance-chi2", "density", "distance-range"}, change
+    result = verify.run(described, make=lambda j, b=None: build.operator({**j, **change}, b))
+    failed = {check["check"] for check in result["checks"] if not check["passed"]}
+    assert failed & {"distance-chi2", "density", "distance-range"}
 
 
 STORED = {"procedural-is-sparse", "product-is-sparse", "sparse-bool", "sparse-float32"}
