@@ -180,6 +180,8 @@ def _thresholds(call: str, profile, distance) -> tuple[np.ndarray, np.ndarray]:
 def n_pairs(lattice: Lattice, allow_self: bool = True) -> np.ndarray:
     """How many pairs of neurons stand at each offset of each class: float64, shape (n,)."""
     number = np.ones(lattice.prob.size)
+    if number.size == 0:
+        return number
     classes = itertools.product(*(range(n) for n in lattice.classes))
     for c, kinds in enumerate(classes):
         part = slice(int(lattice.starts[c]), int(lattice.starts[c + 1]))

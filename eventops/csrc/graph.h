@@ -64,9 +64,9 @@ struct Graph {
   // How many partners a line has, where that is fixed.
   int64_t Number(int64_t line, const Candidates& candidates) const {
     if (rule != kFixedTotal) return conn_num;
-    // Whatever the array holds, no more than there are.
-    const int64_t count = static_cast<int32_t>(law[line]);
-    return std::max<int64_t>(0, std::min(count, allow_multi && candidates.Count() > 0 ? count : candidates.Count()));
+    // Whatever the array holds, no more than all of them, and no more than there are.
+    const int64_t most = allow_multi && candidates.Count() > 0 ? conn_num : std::min(conn_num, candidates.Count());
+    return std::max<int64_t>(0, std::min<int64_t>(static_cast<int32_t>(law[line]), most));
   }
 
   // The targets of a pre neuron, in any order, where the lines are rows.

@@ -16,11 +16,13 @@ struct Axis {
   bool periodic = false;
   int64_t a = 1, b = 1;  // the sizes over their greatest common divisor
 
-  // The post neuron at `offset` from pre neuron i, or -1.
-  int64_t Post(int64_t i, int64_t offset) const {
-    int64_t j = i / a * b + offset;
-    if (periodic && j >= n_post) j -= n_post;
-    return 0 <= j && j < n_post ? j : -1;
+  // What the offsets of pre neuron i count from.
+  int64_t Base(int64_t i) const { return i / a * b; }
+
+  // The post neuron at an offset from there, if it is in 0 .. n_post - 1.
+  int64_t Post(int64_t base, int64_t offset) const {
+    const int64_t j = base + offset;
+    return j - (periodic && j >= n_post ? n_post : 0);
   }
 };
 
@@ -66,27 +68,43 @@ class Lattice {
   void Targets(const PhiloxKey& key, const PhiloxKey& accept, const GapTable& gaps, int64_t pre, Emit emit) const {
     const int64_t y = pre / axes_[1].n_pre, x = pre % axes_[1].n_pre;
     const int64_t c = y % axes_[0].a * axes_[1].a + x % axes_[1].a;
+    const int64_t row_base = axes_[0].Base(y), column_base = axes_[1].Base(x);
     PhiloxWords words(key), kept(accept);
     uint32_t n_draws = 0;
     // Whatever the tables hold, nothing is read beside them.
     const int64_t last = std::min<int64_t>(classes_[c + 1], n_levels_);
     for (int64_t l = classes_[c]; l < last; ++l) {
-      const int64_t begin = std::min<int64_t>(starts_[l], n_pairs_), end = std::min<int64_t>(starts_[l + 1], n_pairs_);
+      const int64_t end = std::min<int64_t>(starts_[l + 1], n_pairs_);
       const int64_t first = std::min<int64_t>(digits_[2 * l], n_digits_);
       const int64_t n_digits = std::min<int64_t>(digits_[2 * l + 1], n_digits_ - first);
-      for (int64_t i = begin; i < end; ++i) {
-        i += static_cast<int64_t>(gaps.Draw(words, key, &n_draws, static_cast<uint64_t>(end - i), first, n_digits));
-        if (i >= end) break;
-        const uint32_t* pair = pairs_ + 4 * i;
-        if (kept.Next64() > (pair[2] | uint64_t{pair[3]} << 32)) continue;
-        const int64_t row = axes_[0].Post(y, static_cast<int32_t>(pair[0]));
-        const int64_t column = axes_[1].Post(x, static_cast<int32_t>(pair[1]));
-        if (row >= 0 && column >= 0) emit(row * axes_[1].n_post + column);
+      // Which candidates are kept is what a processor cannot foresee: they are found first, then looked at
+      // without a branch.
+      uint32_t found[kAtOnce];
+      for (int64_t i = std::min<int64_t>(starts_[l], n_pairs_); i < end;) {
+        int n_found = 0;
+        for (; i < end && n_found < kAtOnce; ++i) {
+          i += static_cast<int64_t>(gaps.Draw(words, key, &n_draws, static_cast<uint64_t>(end - i), first, n_digits));
+          if (i >= end) break;
+          found[n_found++] = static_cast<uint32_t>(i);
+        }
+        int64_t posts[kAtOnce];
+        int n_posts = 0;
+        for (int k = 0; k < n_found; ++k) {
+          const uint32_t* pair = pairs_ + 4 * int64_t{found[k]};
+          const int64_t row = axes_[0].Post(row_base, static_cast<int32_t>(pair[0]));
+          const int64_t column = axes_[1].Post(column_base, static_cast<int32_t>(pair[1]));
+          posts[n_posts] = row * axes_[1].n_post + column;
+          n_posts += (kept.Next64() <= (pair[2] | uint64_t{pair[3]} << 32)) & (row >= 0) & (row < axes_[0].n_post) &
+                     (column >= 0) & (column < axes_[1].n_post);
+        }
+        for (int k = 0; k < n_posts; ++k) emit(posts[k]);
       }
     }
   }
 
  private:
+  static constexpr int kAtOnce = 64;
+
   Axis axes_[2];
   int64_t n_classes_ = 0, n_levels_ = 0, n_pairs_ = 0, n_digits_ = 0;
   const uint32_t *classes_ = nullptr, *digits_ = nullptr, *starts_ = nullptr, *pairs_ = nullptr;
