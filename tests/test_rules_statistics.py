@@ -74,7 +74,7 @@ def test_sets_of_pairs_are_uniform(k):
     """Every set of k of 6 pairs is equally likely; 4 is drawn as the two that are left out."""
     number = {s: i for i, s in enumerate(itertools.combinations(range(6), k))}
     seen = []
-    for seed in range(900):
+    for seed in range(500):
         rows = draw(total(3, 2, k, seed=seed), reference=True)
         pre = np.repeat(np.arange(3), np.diff(rows.indptr()))
         seen.append(number[tuple(2 * pre + rows.indices())])
