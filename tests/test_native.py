@@ -336,7 +336,7 @@ HOSTILE = {
         {"conn_num": np.int64(11)},  # more than half, which would not end
         {"conn_num": np.int64(2**31), "allow_multi": np.int64(1)},
         {"seed": None},
-        {"result": ((0,), "i4")},
+        {"result": ((4,), "f4")},
     ),
 }
 
