@@ -1,7 +1,10 @@
 """Event-driven operators for JAX: ``spikes @ matrix`` at the price of the spikes."""
 
+from . import profiles
+from .distance_prob import EventDistanceProb
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
+from .fixed_total import EventFixedTotalNum
 from .linear import EventLinear, Linear
 from .sharded import sharded
 from .sparse import EventSparse
@@ -10,12 +13,15 @@ from .trees import split
 __version__ = "0.1.0"
 
 __all__ = [
+    "EventDistanceProb",
     "EventFixedNumConn",
     "EventFixedProb",
+    "EventFixedTotalNum",
     "EventLinear",
     "EventSparse",
     "FixedNumConn",
     "Linear",
+    "profiles",
     "sharded",
     "split",
 ]

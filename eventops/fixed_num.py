@@ -3,7 +3,7 @@
 import numbers
 
 from . import random
-from .operator import Operator, common, flag, static_int, untraced
+from .operator import Operator, common, flag, no_autapses, static_int, untraced
 
 
 class FixedNumConn(Operator):
@@ -193,16 +193,12 @@ def _graph(call, in_size, out_size, conn_num, options, seed) -> random.Graph:
             "(fixed in-degree)"
         )
     allow_multi = flag(call, "allow_multi_conn", allow_multi)
-    allow_self = flag(call, "allow_self_conn", allow_self)
-    if not allow_self and in_size != out_size:
-        raise ValueError(
-            f"{call}: allow_self_conn=False needs in_size == out_size, not {in_size} and {out_size}"
-        )
-    n_selected = _proportion(call, "afferent_ratio", afferent_ratio, in_size)
+    allow_self = no_autapses(call, allow_self, in_size, out_size)
+    n_selected = proportion(call, "afferent_ratio", afferent_ratio, in_size)
     post = efferent_target == "post"
     candidates = out_size if post else n_selected
     if isinstance(conn_num, numbers.Real) and not isinstance(conn_num, numbers.Integral):
-        conn_num = _proportion(call, "conn_num", conn_num, out_size if post else in_size)
+        conn_num = proportion(call, "conn_num", conn_num, out_size if post else in_size)
     conn_num = static_int(call, "conn_num", conn_num)
     if conn_num < 0:
         raise ValueError(f"{call}: conn_num={conn_num} must not be negative")
@@ -221,7 +217,7 @@ def _graph(call, in_size, out_size, conn_num, options, seed) -> random.Graph:
     )
 
 
-def _proportion(call, name, value, n) -> int:
+def proportion(call, name, value, n) -> int:
     """A fraction of ``n``, rounded to nearest (halves up)."""
     untraced(call, name, value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):

@@ -3,7 +3,7 @@
 import numbers
 
 from . import random
-from .operator import Operator, common, flag, untraced
+from .operator import Operator, common, no_autapses, untraced
 
 
 class EventFixedProb(Operator):
@@ -82,18 +82,12 @@ class EventFixedProb(Operator):
     ):
         call = type(self).__name__
         self._set(storage=storage, **common(call, in_size, out_size, seed, float_as_event, backend))
-        allow_self_conn = flag(call, "allow_self_conn", allow_self_conn)
-        if not allow_self_conn and self.in_size != self.out_size:
-            raise ValueError(
-                f"{call}: allow_self_conn=False needs in_size == out_size, "
-                f"not {self.in_size} and {self.out_size}"
-            )
         graph = random.Graph(
             rule=random.BERNOULLI,
             n_in=self.in_size,
             n_out=self.out_size,
             prob=_probability(call, conn_num),
-            allow_self=allow_self_conn,
+            allow_self=no_autapses(call, allow_self_conn, self.in_size, self.out_size),
             seed=self.seed,
         )
         self._store(call, graph, conn_weight, dtype)

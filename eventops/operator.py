@@ -263,7 +263,7 @@ class Operator:
         return []
 
     def _n_synapses_text(self) -> str:
-        if self._procedural and self.graph.rule == random.BERNOULLI:
+        if self._procedural and not self.graph.counted:
             return f"about {self.graph.expected_synapses():.0f}"  # to count them is to draw them
         return str(self.n_synapses)
 
@@ -390,6 +390,16 @@ def flag(call: str, name: str, value) -> bool:
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{call}: {name}={value!r} must be True or False")
     return bool(value)
+
+
+def no_autapses(call: str, allow_self_conn, in_size, out_size) -> bool:
+    """The checked ``allow_self_conn``; without autapses both sides must be the same neurons."""
+    allow_self_conn = flag(call, "allow_self_conn", allow_self_conn)
+    if not allow_self_conn and in_size != out_size:
+        raise ValueError(
+            f"{call}: allow_self_conn=False needs in_size == out_size, not {in_size} and {out_size}"
+        )
+    return allow_self_conn
 
 
 def static_int(call: str, name: str, value) -> int:

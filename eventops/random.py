@@ -4,144 +4,34 @@ Each line of a graph (the row of a pre neuron, or the column of a post neuron wh
 is drawn on its own from a counter-based generator in integer arithmetic, so that the graph depends on no
 device, thread count or version of JAX, and any line can be drawn alone. ``csrc/lines.h`` and
 ``random_reference.py`` draw the same lines; the tests hold them equal, and golden hashes hold both to
-version 1.
+version 1. ``docs/generator.md`` is the definition.
 """
 
 import concurrent.futures
-import dataclasses
 import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import lattice as lattices
 from . import random_reference
 from .backends import cpu
 from .csr import MAX_SYNAPSES, Rows, empty_rows, n_tiles, tile_width
+from .gaps import gap_table
+from .graph import (
+    AFFERENT,
+    BERNOULLI,
+    DISTANCE,
+    FIXED_POST,
+    FIXED_TOTAL,
+    Graph,
+    Window,
+    whole,
+)
+from .graph import FIXED_PRE as FIXED_PRE
 
 GENERATOR_VERSION = 1
-
-BERNOULLI = 1
-FIXED_POST = 2
-FIXED_PRE = 3
-# The second word of the counter: partners, and the choice of the pre neurons that have any. (1 is taken by
-# the lower halves of gaps.)
-_PARTNERS = 0
-_AFFERENT = 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Graph:
-    """What determines a random graph.
-
-    Parameters
-    ----------
-    rule : int
-        ``BERNOULLI``: each (pre, post) pair with probability ``prob``, independently. ``FIXED_POST``: each
-        pre neuron has exactly ``conn_num`` targets. ``FIXED_PRE``: each post neuron has exactly
-        ``conn_num`` sources.
-    n_in, n_out : int
-    prob : float
-    conn_num : int
-    allow_multi, allow_self : bool
-        Whether a pair may be connected repeatedly (multapses), a neuron with itself (autapses).
-    n_selected : int
-        How many pre neurons have any connection; ``n_in`` for all.
-    seed : int
-        In ``[0, 2**63)``.
-    lane : int
-        Keeps draws of different purpose apart.
-    """
-
-    rule: int
-    n_in: int
-    n_out: int
-    prob: float = 0.0
-    conn_num: int = 0
-    allow_multi: bool = False
-    allow_self: bool = True
-    n_selected: int = -1
-    seed: int = 0
-    lane: int = _PARTNERS
-
-    def expected_synapses(self) -> float:
-        """Exact for fixed numbers, the mean of the binomial law for ``BERNOULLI``."""
-        if self.rule == BERNOULLI:
-            pairs = self.n_in * self.n_out - (0 if self.allow_self else min(self.n_in, self.n_out))
-            return pairs * self.prob
-        lines = self.n_selected if self.rule == FIXED_POST else self.n_out
-        return lines * self.conn_num
-
-
-# One digit of a gap takes 256 values; four digits exceed every admissible size.
-_DIGIT_BITS = 8
-_MAX_DIGITS = 4
-# A double has at most 1,074 binary places, so 1 - p is exact with this many; its powers are rounded far
-# below the 128 bits that are kept.
-_PLACES = 1200
-
-
-@functools.lru_cache(maxsize=64)
-def gap_table(prob: float) -> np.ndarray:
-    """Survival functions of the base-256 digits of a geometric gap.
-
-    Between independent trials of probability p the number of failures G has P(G >= g) = x**g, x = 1 - p.
-    Written in base 256, its digits are independent: digit d takes the value j with a weight proportional
-    to (x**(256**d))**j. So a gap is one small table look-up per digit, for any p. In the last digit the
-    value 256 stands for "256 or more": the law has no memory, so another digit is drawn and added.
-
-    Returns
-    -------
-    array of uint32, shape (n_digits, 256, 4)
-        ``[d, j - 1]`` is P(digit d >= j) as a 128-bit fraction, rounded down, lowest word first.
-    """
-    numerator, denominator = float(prob).as_integer_ratio()
-    one = 1 << _PLACES
-    x = one - (numerator << _PLACES) // denominator
-    digits = []
-    for d in range(_MAX_DIGITS):
-        powers = [one]
-        for _ in range(256):
-            powers.append(powers[-1] * x >> _PLACES)
-        last = powers[256] <= one // 2 or d == _MAX_DIGITS - 1
-        if last:
-            survival = [(p << 128) >> _PLACES for p in powers[1:]]
-        else:
-            survival = [((p - powers[256]) << 128) // (one - powers[256]) for p in powers[1:]]
-        # 1 itself does not fit 128 bits; it is the survival of p = 0, for which no table is made.
-        survival = [min(s, (1 << 128) - 1) for s in survival]
-        digits.append([[s >> (32 * w) & 0xFFFFFFFF for w in range(4)] for s in survival])
-        if last:
-            break
-        x = powers[256]
-    return np.array(digits, np.uint32)
-
-
-@dataclasses.dataclass(frozen=True)
-class Window:
-    """A part of a graph: the synapses between a range of pre and a range of post neurons.
-
-    Parameters
-    ----------
-    pre, post : tuple of int
-        First and last + 1. A neuron of the part has its number less the first one.
-    """
-
-    pre: tuple[int, int]
-    post: tuple[int, int]
-
-    @property
-    def n_in(self) -> int:
-        return self.pre[1] - self.pre[0]
-
-    @property
-    def n_out(self) -> int:
-        return self.post[1] - self.post[0]
-
-
-def whole(graph: Graph) -> Window:
-    """The window that is the whole graph."""
-    return Window((0, graph.n_in), (0, graph.n_out))
 
 
 def draw(graph: Graph, call: str = "random.draw", *, reference: bool = False) -> Rows:
@@ -177,10 +67,10 @@ def apart(make):
 
 @functools.lru_cache(maxsize=256)
 def n_synapses(graph: Graph) -> int:
-    """How many synapses a graph has, without keeping it (a Bernoulli graph is drawn once to count them)."""
-    if graph.rule == BERNOULLI:
-        return Part(graph, whole(graph), "random.n_synapses").n_synapses
-    return int(graph.expected_synapses())
+    """How many synapses a graph has, without keeping it (independent pairs are drawn once to count them)."""
+    if graph.counted:
+        return int(graph.expected_synapses())
+    return Part(graph, whole(graph), "random.n_synapses").n_synapses
 
 
 def _expected(graph: Graph, window: Window) -> float:
@@ -261,16 +151,59 @@ def _selected(graph: Graph, reference: bool) -> np.ndarray:
         conn_num=graph.n_selected,
         n_selected=1,
         seed=graph.seed,
-        lane=_AFFERENT,
+        lane=AFFERENT,
     )
     return draw(choice, reference=reference).indices()
 
 
+@functools.lru_cache(maxsize=8)
+def row_counts(graph: Graph, reference: bool = False) -> np.ndarray:
+    """How many synapses each row of a ``FIXED_TOTAL`` graph has: int32, shape (n_in,), not to be written to.
+
+    The total falls on the rows as it does when pairs are drawn one after another (multinomial with repeats,
+    multivariate hypergeometric without). Given the counts, rows are independent of each other.
+    """
+    partners = graph.n_out - (0 if graph.allow_self else 1)
+    few = graph.conn_num
+    # More than half of the pairs are drawn as those that are left out.
+    complement = not graph.allow_multi and few > graph.n_pairs // 2
+    if complement:
+        few = graph.n_pairs - few
+    if reference or cpu.unavailable() is not None:
+        counts = random_reference.row_counts(graph, partners, few)
+    else:
+        attributes = dict(
+            n_partners=partners, conn_num=few, allow_multi=graph.allow_multi, seed=graph.seed
+        )
+        attributes = {name: np.int64(value) for name, value in attributes.items()}
+        counts = apart(lambda: _on_cpu("DrawRowCounts", (graph.n_in,), jnp.int32, **attributes))
+    counts = np.array(counts, np.int32)
+    if complement:
+        counts = np.int32(partners) - counts
+    counts.setflags(write=False)
+    return counts
+
+
+@functools.lru_cache(maxsize=8)
+def _lattice_tables(lattice: lattices.Lattice) -> tuple[np.ndarray, np.ndarray]:
+    """The tables of gaps of all levels, and the levels, for the native library."""
+    exponents = np.unique(lattices.levels(lattice).exponent)
+    tables = {int(e): gap_table(2.0 ** -int(e)) for e in exponents}
+    starts = np.cumsum([0, *(len(table) for table in tables.values())])
+    digits = {e: (int(first), len(table)) for (e, table), first in zip(tables.items(), starts)}
+    gaps = np.concatenate([np.zeros((0, 256, 4), np.uint32), *tables.values()])
+    return gaps, lattices.packed(lattice, digits)
+
+
 def native_arguments(graph: Graph, window: Window, tile: int) -> tuple[tuple, dict]:
     """Arrays and attributes that describe a part of a graph to the native library."""
-    gaps = np.zeros((0, 256, 4), np.uint32)
+    gaps, rule = np.zeros((0, 256, 4), np.uint32), np.zeros(0, np.uint32)
     if graph.rule == BERNOULLI:
         gaps = gap_table(graph.prob)
+    elif graph.rule == FIXED_TOTAL:
+        rule = row_counts(graph).view(np.uint32)
+    elif graph.rule == DISTANCE:
+        gaps, rule = _lattice_tables(graph.lattice)
     selected = _selected(graph, reference=False)
     attributes = dict(
         rule=np.int64(graph.rule),
@@ -290,7 +223,7 @@ def native_arguments(graph: Graph, window: Window, tile: int) -> tuple[tuple, di
     )
     if selected.size == graph.n_in:
         selected = np.zeros(0, np.int32)
-    return (selected, gaps), attributes
+    return (selected, gaps, rule), attributes
 
 
 def _count_native(graph: Graph, window: Window, tile: int):
@@ -298,15 +231,19 @@ def _count_native(graph: Graph, window: Window, tile: int):
     arrays, attributes = native_arguments(graph, window, tile)
     n_ptr = window.n_in * n_tiles(window.n_out, tile) + 1
 
-    def call(name, shape, dtype, *args):
-        out = jax.ShapeDtypeStruct(shape, dtype)
-        with jax.default_device(jax.local_devices(backend="cpu")[0]):
-            return jax.jit(
-                lambda *args: jax.ffi.ffi_call(cpu.target(name), out)(*args, **attributes)
-            )(*args)
+    ptr = _on_cpu("DrawCount", (n_ptr,), jnp.int32, *arrays, **attributes)
+    return ptr, lambda length: _on_cpu(
+        "DrawFill", (length,), jnp.uint16, *arrays, ptr, **attributes
+    )
 
-    ptr = call("DrawCount", (n_ptr,), jnp.int32, *arrays)
-    return ptr, lambda length: call("DrawFill", (length,), jnp.uint16, *arrays, ptr)
+
+def _on_cpu(name, shape, dtype, *args, **attributes):
+    """The result of a native handler that draws."""
+    out = jax.ShapeDtypeStruct(shape, dtype)
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        return jax.jit(lambda *args: jax.ffi.ffi_call(cpu.target(name), out)(*args, **attributes))(
+            *args
+        )
 
 
 def _count_reference(graph: Graph, window: Window, tile: int):
@@ -315,6 +252,10 @@ def _count_reference(graph: Graph, window: Window, tile: int):
         pre, post = random_reference.bernoulli(graph, gap_table(graph.prob))
     elif graph.rule == FIXED_POST:
         pre, post = random_reference.fixed_post(graph, selected)
+    elif graph.rule == FIXED_TOTAL:
+        pre, post = random_reference.fixed_total(graph, row_counts(graph, reference=True))
+    elif graph.rule == DISTANCE:
+        pre, post = random_reference.distance(graph)
     else:
         pre, post = random_reference.fixed_pre(graph, selected)
     inside = (pre >= window.pre[0]) & (pre < window.pre[1])

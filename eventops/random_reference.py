@@ -61,6 +61,14 @@ def _number(graph, lines, index: int) -> np.ndarray:
     return pair[..., 0] | pair[..., 1] << np.uint64(32)
 
 
+def _numbers(graph, lines, index, lane: int) -> np.ndarray:
+    """The 64-bit numbers at these places of these lines, in another lane."""
+    words = philox(graph.seed, index // 2, lines, lane, _stream(graph)).astype(np.uint64)
+    even = index % 2 == 0
+    low, high = (np.where(even, words[..., w], words[..., w + 2]) for w in (0, 1))
+    return low | high << np.uint64(32)
+
+
 def _digit(graph, table, lines, index: int) -> np.ndarray:
     """The number of thresholds of ``table`` (256, 4) above a uniform 128-bit fraction."""
     words = table.astype(np.uint64)
@@ -122,9 +130,8 @@ def _below(graph, lines, m, index: int) -> tuple[np.ndarray, np.ndarray]:
     ) >= threshold
 
 
-def _fixed(graph, lines: np.ndarray, m: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """``conn_num`` positions below ``m[i]`` for each line ``i``: line number (0, 1, ...) and position."""
-    k = graph.conn_num
+def _fixed(graph, lines: np.ndarray, m: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """``k`` positions below ``m[i]`` for each line ``i``: line number (0, 1, ...) and position."""
     if k == 0 or lines.size == 0:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     counts = np.zeros((lines.size, int(m.max())), np.int32)
@@ -150,14 +157,14 @@ def _fixed(graph, lines: np.ndarray, m: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 
 def _fixed_lines(
-    graph, lines, n_candidates: int, skips: np.ndarray
+    graph, lines, n_candidates: int, skips: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Line and partner position of every synapse; ``skips`` is the position left out, or -1."""
     pieces = []
     at_once = max(1, _LINES_AT_ONCE_BYTES // (8 * max(n_candidates, 1)))
     for start in range(0, lines.size, at_once):
         part, skip = lines[start : start + at_once], skips[start : start + at_once]
-        which, position = _fixed(graph, part, n_candidates - (skip >= 0).astype(np.int64))
+        which, position = _fixed(graph, part, n_candidates - (skip >= 0).astype(np.int64), k)
         out = skip[which]
         pieces.append((part[which], position + ((out >= 0) & (position >= out))))
     return tuple(np.concatenate(column) for column in zip(*pieces))
@@ -167,7 +174,7 @@ def fixed_post(graph, selected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pre and post of every synapse, in (pre, post) order, where the out-degree is fixed."""
     lines = selected.astype(np.int64)
     skips = np.full(lines.size, -1) if graph.allow_self else lines
-    return _fixed_lines(graph, lines, graph.n_out, skips)
+    return _fixed_lines(graph, lines, graph.n_out, skips, graph.conn_num)
 
 
 def fixed_pre(graph, selected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +185,136 @@ def fixed_pre(graph, selected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         place = np.searchsorted(selected, lines)
         own = (place < selected.size) & (selected[np.minimum(place, selected.size - 1)] == lines)
         skips = np.where(own, place, -1)
-    post, position = _fixed_lines(graph, lines, selected.size, skips)
+    post, position = _fixed_lines(graph, lines, selected.size, skips, graph.conn_num)
     pre = selected.astype(np.int64)[position]
+    order = np.lexsort((post, pre))
+    return pre[order], post[order]
+
+
+_KEEP, _ROW, _REPEAT = 3, 4, 5  # lanes
+_DRAWS_PER_LINE = 1 << 16
+
+
+def _rows_of_draws(graph, first: int, n: int) -> tuple[np.ndarray, int]:
+    """How many of ``n`` draws fall on each row, and the number of lines from ``first`` on that they take."""
+    counts = np.zeros(graph.n_in, np.int64)
+    lines = -(-n // _DRAWS_PER_LINE)
+    m = np.uint64(graph.n_in)
+    threshold = (np.uint64(2**32) - m) % m
+    for line in range(first, first + lines):
+        wanted = min(_DRAWS_PER_LINE, n)
+        n -= wanted
+        block = 0
+        while wanted > 0:
+            blocks = np.arange(block, block + wanted // 4 + 1)
+            block += blocks.size
+            words = philox(graph.seed, blocks, line, _ROW, _stream(graph)).ravel()
+            product = words.astype(np.uint64) * m
+            good = product[(product & np.uint64(0xFFFFFFFF)) >= threshold][:wanted]
+            np.add.at(counts, (good >> np.uint64(32)).astype(np.int64), 1)
+            wanted -= good.size
+    return counts, lines
+
+
+def row_counts(graph, n_partners: int, total: int) -> np.ndarray:
+    """How ``total`` synapses fall on the rows, each of which has ``n_partners`` candidates."""
+    taken = np.zeros(graph.n_in, np.int64)
+    index = np.zeros(graph.n_in, np.int64)  # of the next word of each row
+    missing, line = total, 0
+    while missing > 0:
+        drawn, lines = _rows_of_draws(graph, line, missing)
+        line += lines
+        if graph.allow_multi:
+            return drawn
+        left = np.flatnonzero(drawn)
+        while left.size:
+            words = philox(graph.seed, index[left] // 4, left, _REPEAT, _stream(graph))
+            word = np.take_along_axis(words, (index[left] % 4)[:, None], axis=1)[:, 0]
+            index[left] += 1
+            product = word.astype(np.uint64) * np.uint64(n_partners)
+            low = np.uint64(2**32 % n_partners)
+            good = (product & np.uint64(0xFFFFFFFF)) >= low
+            new = (product >> np.uint64(32)).astype(np.int64) >= taken[left]
+            taken[left] += good & new
+            drawn[left] -= good
+            left = left[drawn[left] > 0]
+        missing = total - int(taken.sum())
+    return taken
+
+
+def fixed_total(graph, counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pre and post of every synapse, in (pre, post) order, where each row has its number."""
+    found = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    for number in np.unique(counts):
+        lines = np.flatnonzero(counts == number)
+        skips = np.full(lines.size, -1) if graph.allow_self else lines
+        found.append(_fixed_lines(graph, lines, graph.n_out, skips, int(number)))
+    pre, post = (np.concatenate(column) for column in zip(*found))
+    order = np.lexsort((post, pre))
+    return pre[order], post[order]
+
+
+def distance(graph) -> tuple[np.ndarray, np.ndarray]:
+    """Pre and post of every synapse, in (pre, post) order, where probabilities depend on distance."""
+    from .gaps import gap_table
+    from .lattice import levels
+
+    drawn = levels(graph.lattice)
+    axes = graph.lattice.axes
+    place = np.unravel_index(np.arange(graph.n_in), (axes[0].n_pre, axes[1].n_pre))
+    kind = (place[0] % axes[0].step[0]) * axes[1].step[0] + place[1] % axes[1].step[0]
+    lines = np.arange(graph.n_in)
+    level, last = drawn.classes[kind], drawn.classes[kind + 1]
+    lines, level, last = (x[level < last] for x in (lines, level, last))
+    position = drawn.starts[level]  # the first pair of the level that is not yet decided
+    gap, digit_of = np.zeros_like(position), np.zeros_like(position)
+    found = []
+    step = 0
+    while lines.size:
+        digit = np.zeros(lines.size, np.int64)
+        exponent = drawn.exponent[level]
+        for e in np.unique(exponent):
+            table = gap_table(2.0 ** -int(e))
+            for d in range(len(table)):
+                here = np.flatnonzero((exponent == e) & (digit_of == d))
+                digit[here] = _digit(graph, table[d], lines[here], step)
+        step += 1
+        n_digits = np.array([len(gap_table(2.0 ** -int(e))) for e in exponent])
+        gap += digit << (8 * digit_of)
+        digit_of += digit < 256
+        done = digit_of == n_digits
+        end = drawn.starts[level + 1]
+        over = position + gap >= end
+        hit = done & ~over
+        found.append((lines[hit], (position + gap)[hit]))
+        position = np.where(hit, position + gap + 1, position)
+        level = level + (over | (hit & (position >= end)))
+        moved = over | (hit & (position >= end))
+        stays = level < last
+        position = np.where(
+            moved & stays, drawn.starts[np.minimum(level, drawn.exponent.size)], position
+        )
+        gap[done | over] = 0
+        digit_of[done | over] = 0
+        lines, level, last, position, gap, digit_of = (
+            x[stays] for x in (lines, level, last, position, gap, digit_of)
+        )
+    line, pair = (
+        np.concatenate([np.zeros(0, np.int64), *column]) for column in zip(*found or [((), ())])
+    )
+    # Candidates in the order in which each line found them.
+    order = np.argsort(line, kind="stable")
+    line, pair = line[order].astype(np.int64), pair[order].astype(np.int64)
+    number = np.arange(line.size) - np.searchsorted(line, line)
+    keep = _numbers(graph, line, number, _KEEP) <= drawn.threshold[pair]
+    where = []
+    for axis, own, offset in zip(axes, place, drawn.offset.T):
+        post = own[line] // axis.step[0] * axis.step[1] + offset[pair]
+        post = post % axis.n_post if axis.periodic else post
+        keep &= (post >= 0) & (post < axis.n_post)
+        where.append(post)
+    pre, post = line[keep], (where[0] * axes[1].n_post + where[1])[keep]
+    if not graph.allow_self:
+        pre, post = pre[pre != post], post[pre != post]
     order = np.lexsort((post, pre))
     return pre[order], post[order]

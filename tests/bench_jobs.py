@@ -39,5 +39,9 @@ def job(operator: str, n=60, **block) -> dict:
         defaults["conn"] = ["0.2"]
     elif operator.endswith("FixedNumConn"):
         defaults["conn"] = [7]
+    elif operator == "EventFixedTotalNum":
+        defaults["conn"] = [500]
+    elif operator == "EventDistanceProb":
+        defaults |= {"conn": ["0.6"], "sizes": [64]}
     (only,) = jobs(defaults | block).values()
     return only

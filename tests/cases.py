@@ -13,6 +13,7 @@ import numpy as np
 
 import eventops as nn
 from eventops.bench import oracle
+from eventops.profiles import Box, Exponential, Gaussian
 
 BACKENDS = (None, "reference")
 WEIGHTS = ("scalar", "per-synapse")
@@ -48,7 +49,8 @@ class Case:
         if self.kind == "EventSparse":
             return self._make_sparse(weight, options)
         conn = () if self.conn is None else (self.conn,)
-        return getattr(nn, self.kind)(self.n_in, self.n_out, *conn, weight, **options)
+        sizes = options.pop("shapes", (self.n_in, self.n_out))
+        return getattr(nn, self.kind)(*sizes, *conn, weight, **options)
 
     def _make_sparse(self, weight, options):
         """``conn`` entries in any order, each of a pair of its own unless repeats are kept."""
@@ -116,6 +118,17 @@ SMALL = (
         afferent_ratio=0.4,
         allow_self_conn=False,
     ),
+    case("EventFixedTotalNum", 1, 1, 1),
+    case("EventFixedTotalNum", 63, 65, 700),
+    case("EventFixedTotalNum", 17, 31, 500, seed=3),
+    case("EventFixedTotalNum", 31, 31, 0.4, allow_self_conn=False),
+    case("EventFixedTotalNum", 19, 23, 600, allow_multi_conn=True),
+    case("EventFixedTotalNum", 9, 9, 50, allow_multi_conn=True, allow_self_conn=False),
+    case("EventDistanceProb", 64, 64, Gaussian(0.7, 5.0)),
+    case("EventDistanceProb", 60, 90, Exponential(1.0, 4.0), periodic=True, seed=2),
+    case("EventDistanceProb", 63, 63, Box(0.3, 9.0), allow_self_conn=False),
+    case("EventDistanceProb", 63, 42, Gaussian(0.9, 0.2), shapes=((7, 9), (7, 6)), extent=1.0),
+    case("EventDistanceProb", 48, 48, Box(1.0, 2.0), shapes=((6, 8), (6, 8)), periodic=True),
     case("FixedNumConn", 63, 65, 5),
     case("FixedNumConn", 40, 30, 3, efferent_target="pre"),
     case("EventSparse", 1, 1, 1),
@@ -141,6 +154,12 @@ EMPTY = (
     case("EventFixedNumConn", 5, 4, 0),
     case("EventFixedNumConn", 5, 4, 0, efferent_target="pre"),
     case("EventFixedNumConn", 5, 4, 3, afferent_ratio=0.0),
+    case("EventFixedTotalNum", 0, 5, 0),
+    case("EventFixedTotalNum", 5, 0, 0),
+    case("EventFixedTotalNum", 5, 4, 0),
+    case("EventDistanceProb", 0, 5, Box(1.0, 1.0)),
+    case("EventDistanceProb", 5, 0, Box(1.0, 1.0)),
+    case("EventDistanceProb", 5, 4, Box(0.0, 1.0)),
     case("FixedNumConn", 0, 0, 0),
     case("EventSparse", 0, 5, 0),
     case("EventSparse", 5, 0, 0),
@@ -159,6 +178,8 @@ TILED = (
     case("EventFixedNumConn", 30, 66_000, 5_000, allow_multi_conn=True),
     case("EventSparse", 20, 8193, 20_000),
     case("EventSparse", 20, 70_001, 30_000, duplicates="keep"),
+    case("EventFixedTotalNum", 40, 70_001, 90_000),
+    case("EventDistanceProb", 30, 30_000, Gaussian(0.5, 1.0), periodic=True),
 )
 
 

@@ -10,6 +10,9 @@ import eventops as nn
 LINEAR = nn.EventLinear
 PROB = nn.EventFixedProb
 NUM = nn.EventFixedNumConn
+TOTAL = nn.EventFixedTotalNum
+DISTANCE = nn.EventDistanceProb
+NEAR = nn.profiles.Gaussian(0.5, 3.0)
 TOO_BIG = 2**31
 
 
@@ -349,11 +352,111 @@ SPIKES = (
     ),
 )
 
+TOTALS = (
+    row("negative", lambda: TOTAL(9, 9, -2, 1.0), ValueError, "EventFixedTotalNum", "conn_num=-2"),
+    row(
+        "too many pairs",
+        lambda: TOTAL(9, 5, 46, 1.0),
+        ValueError,
+        "conn_num=46",
+        "45",
+        "allow_multi_conn=True",
+    ),
+    row(
+        "no self", lambda: TOTAL(5, 5, 21, 1.0, allow_self_conn=False), ValueError, "21", "from 20"
+    ),
+    row(
+        "self of unequal",
+        lambda: TOTAL(9, 8, 2, 1.0, allow_self_conn=False),
+        ValueError,
+        "EventFixedTotalNum",
+        "in_size == out_size",
+    ),
+    row("nobody", lambda: TOTAL(5, 0, 1, 1.0), ValueError, "conn_num=1", "no pair"),
+    row("float above 1", lambda: TOTAL(9, 9, 2.0, 1.0), ValueError, "conn_num=2.0", "[0, 1]"),
+    row("bool", lambda: TOTAL(9, 9, True, 1.0), TypeError, "conn_num=True", "integer"),
+    row("none", lambda: TOTAL(9, 9, None, 1.0), TypeError, "conn_num=None", "integer"),
+    row("traced", traced(lambda k: TOTAL(9, 9, k, 1.0).weight, 3), TypeError, "conn_num", "traced"),
+    row(
+        "weights of none stored",
+        lambda: TOTAL(9, 9, 3, np.ones(3), storage="procedural"),
+        ValueError,
+        "one weight for all synapses",
+    ),
+)
+
+DISTANCES = (
+    row(
+        "line onto grid",
+        lambda: DISTANCE(9, (3, 3), NEAR, 1.0),
+        ValueError,
+        "EventDistanceProb",
+        "in_size=9",
+        "out_size=(3, 3)",
+        "(1, n)",
+    ),
+    row("three axes", lambda: DISTANCE((2, 2, 2), 8, NEAR, 1.0), ValueError, "(rows, columns)"),
+    row("float side", lambda: DISTANCE((2, 2.0), (2, 2), NEAR, 1.0), TypeError, "in_size=2.0"),
+    row("too large", lambda: DISTANCE((2**16, 2**16), (1, 1), NEAR, 1.0), ValueError, str(2**32)),
+    row(
+        "probability", lambda: DISTANCE(9, 9, 0.5, 1.0), TypeError, "profile=0.5", "EventFixedProb"
+    ),
+    row(
+        "above",
+        lambda: DISTANCE(9, 9, lambda d: 1.5 - 0.1 * d, 1.0),
+        ValueError,
+        "EventDistanceProb: profile(",
+        "must be a probability in [0, 1]",
+    ),
+    row(
+        "nan", lambda: DISTANCE(9, 9, lambda d: d * np.nan, 1.0), ValueError, "= nan", "probability"
+    ),
+    row(
+        "shape",
+        lambda: DISTANCE(9, 9, lambda d: 0.5, 1.0),
+        ValueError,
+        "profile gave",
+        "17 distances",
+        "one probability for each",
+    ),
+    row(
+        "self of another grid",
+        lambda: DISTANCE((3, 4), (4, 3), NEAR, 1.0, allow_self_conn=False),
+        ValueError,
+        "in_size == out_size",
+        "(3, 4)",
+    ),
+    row("extent", lambda: DISTANCE(9, 9, NEAR, 1.0, extent=0.0), ValueError, "extent=0.0"),
+    row("extent text", lambda: DISTANCE(9, 9, NEAR, 1.0, extent="1"), TypeError, "extent='1'"),
+    row(
+        "extents",
+        lambda: DISTANCE(9, 9, NEAR, 1.0, extent=(1.0, 2.0)),
+        ValueError,
+        "extent=(1.0, 2.0)",
+        "one for each of 1 axes",
+    ),
+    row("periodic", lambda: DISTANCE(9, 9, NEAR, 1.0, periodic=1), TypeError, "periodic=1"),
+    row(
+        "too many offsets",
+        lambda: DISTANCE(99_991, 99_989, lambda d: 0 * d, 1.0),
+        ValueError,
+        "different offsets",
+        "common divisor",
+    ),
+    row("profile", lambda: nn.profiles.Gaussian(1.5, 1.0), ValueError, "Gaussian", "p_max=1.5"),
+    row("profile text", lambda: nn.profiles.Box("1", 1.0), TypeError, "Box", "p_max='1'"),
+    row("length", lambda: nn.profiles.Exponential(1.0, 0.0), ValueError, "length=0.0", "positive"),
+    row("radius", lambda: nn.profiles.Box(1.0, np.nan), ValueError, "radius=nan", "positive"),
+    row("sigma none", lambda: nn.profiles.Gaussian(1.0, None), TypeError, "sigma=None", "number"),
+)
+
 ALL = {
     "sizes": SIZES,
     "seed": SEEDS,
     "probability": PROBABILITIES,
     "number": NUMBERS,
+    "total": TOTALS,
+    "distance": DISTANCES,
     "option": OPTIONS,
     "weight": WEIGHTS,
     "spikes": SPIKES,
@@ -366,5 +469,13 @@ TOO_MANY = (
     row("num", lambda: NUM(2**20, 2**20, 2048, 1.0), ValueError, "split"),
     row("fan-in", lambda: NUM(2**20, 2**20, 2048, 1.0, efferent_target="pre"), ValueError, "split"),
     row("repeats", lambda: NUM(10, 10, 2**30, 1.0, allow_multi_conn=True), ValueError, "split"),
+    row("total", lambda: TOTAL(2**20, 2**20, 2**31, 1.0), ValueError, "2147483648", "split"),
+    row(
+        "distance",
+        lambda: DISTANCE(2**22, 2**22, nn.profiles.Box(1.0, 400.0), 1.0, periodic=True),
+        ValueError,
+        "3.36e+09",
+        "split",
+    ),
     row("pointers", lambda: PROB(2**31 - 1, 2**31 - 1, 1e-15, 1.0), ValueError, "32 bits", "split"),
 )

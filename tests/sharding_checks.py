@@ -36,6 +36,12 @@ OPERATORS = {
         dict(efferent_target="pre", afferent_ratio=0.6, allow_self_conn=False),
     ),
     "multapses": (nn.FixedNumConn, (16, 12, 20, np.arange(320.0)), dict(allow_multi_conn=True)),
+    "total": (nn.EventFixedTotalNum, (40, 32, 500, NORMAL), dict(seed=2)),
+    "distance": (
+        nn.EventDistanceProb,
+        ((5, 8), (4, 8), nn.profiles.Gaussian(0.9, 2.0), NORMAL),
+        dict(periodic=(False, True)),
+    ),
     "bfloat16": (nn.EventFixedProb, (40, 32, 0.3, NORMAL), dict(dtype="bfloat16")),
     "empty": (nn.EventFixedProb, (40, 32, 0.0, 0.5), {}),
     "dense": (nn.EventLinear, (40, 32, NORMAL), {}),

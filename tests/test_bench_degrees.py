@@ -29,7 +29,12 @@ def choose(n_lines, pool, k, seed=0):
 
 
 def described(kind, conn, n, m, **more):
-    operator = "EventFixedProb" if kind == "prob" else "EventFixedNumConn"
+    operator = {
+        "prob": "EventFixedProb",
+        "num": "EventFixedNumConn",
+        "total": "EventFixedTotalNum",
+        "distance": "EventDistanceProb",
+    }[kind]
     return job(operator, sizes=[[n, m]], conn=[conn], **more)
 
 
@@ -91,3 +96,52 @@ def test_repeats_autapses_disorder_and_range_are_counted():
     kind = described("num", 3, 3, 3, allow_self_conn=False)
     found = failures(indptr, np.array([0, 1, 1, 2, 1, 0, 0, 1, 3], dtype=np.int32), kind)
     assert {"no-repeats", "no-autapses", "sorted-rows", "in-range"} <= found
+
+
+def test_a_total_passes_its_own_law():
+    rng = np.random.default_rng(7)
+    right = np.zeros(200_000, dtype=bool)
+    right[rng.choice(right.size, 60_000, replace=False)] = True
+    matrix = right.reshape(400, 500)
+    kind = described("total", 60_000, 400, 500)
+    assert failures(*rows(matrix), kind) == set()
+    assert "total-exact" in failures(*rows(matrix), described("total", 60_001, 400, 500))
+    even = failures(*rows(choose(400, 500, 150)), kind)
+    assert "out-degree-chi2" in even and "total-exact" not in even
+    multi = described("total", 60_000, 400, 500, allow_multi_conn=True)
+    drawn = np.sort(rng.integers(0, 200_000, 60_000))
+    indptr = np.concatenate([[0], np.cumsum(np.bincount(drawn // 500, minlength=400))])
+    assert failures(indptr, (drawn % 500).astype(np.int32), multi) == set()
+    assert "out-degree-chi2" in failures(*rows(choose(400, 500, 150)), multi)
+
+
+@pytest.mark.parametrize(
+    "space, sizes", [("torus", (900, 400)), ("grid", (400, 900)), ("line", (900, 600))]
+)
+def test_distances_pass_their_own_law(space, sizes):
+    n, m = sizes
+    kind = described("distance", "0.7", n, m, space=space, length="0.15")
+    plane = space in ("torus", "grid")
+
+    def places(n):
+        side = round(n**0.5) if plane else n
+        at = (np.arange(side) + 0.5) / side
+        return (
+            np.stack(np.meshgrid(at, at, indexing="ij"), -1).reshape(-1, 2)
+            if plane
+            else at[:, None]
+        )
+
+    apart = np.abs(places(n)[:, None] - places(m)[None])
+    apart = np.minimum(apart, 1 - apart) if space == "torus" else apart
+    p = 0.7 * np.exp(-0.5 * (apart**2).sum(-1) / 0.15**2)
+    rng = np.random.default_rng(8)
+    matrix = rng.random((n, m)) < p
+    assert failures(*rows(matrix), kind) == set()
+    assert failures(*rows(rng.random((n, m)) < 0.95 * p), kind) & {"density", "distance-chi2"}
+    far = described("distance", "0.7", n, m, space=space, length="0.15", profile="box")
+    assert "distance-range" in failures(*rows(matrix), far)
+    # Rows that take all or nothing have the right mean at every distance.
+    whole = (rng.random(n) < 0.5)[:, None] & (rng.random((n, m)) < 2 * np.minimum(p, 0.5))
+    half = described("distance", "0.35", n, m, space=space, length="0.15")
+    assert "out-degree-variance" in failures(*rows(whole), half)

@@ -5,7 +5,7 @@ import re
 import pytest
 from bench_jobs import config, job, jobs
 
-from eventops.bench import predict, sweep
+from eventops.bench import build, predict, sweep
 
 NUMBER = {"operator": "EventFixedNumConn", "sizes": [100], "conn": [10]}
 
@@ -82,6 +82,25 @@ def test_backends_follow_the_device():
             NUMBER | {"storage": ["sparse", "procedural"], "weights": ["per-synapse"]},
             "storage procedural has one weight for all synapses",
         ),
+        (NUMBER | {"space": "ring"}, "space belongs to EventDistanceProb"),
+        (
+            NUMBER | {"operator": "EventFixedTotalNum", "efferent_target": ["pre"]},
+            "efferent_target",
+        ),
+        (
+            {"operator": "EventDistanceProb", "sizes": [50], "conn": ["0.1"]},
+            "50 neurons are no square torus; use 49 or 64",
+        ),
+        (
+            {
+                "operator": "EventDistanceProb",
+                "sizes": [49],
+                "conn": ["0.1"],
+                "allow_multi_conn": True,
+            },
+            "allow_multi_conn belongs to",
+        ),
+        ({"operator": "EventDistanceProb", "sizes": [49], "conn": [2]}, "no probability"),
         (
             {"operator": "EventLinear", "sizes": [5], "storage": ["procedural"]},
             "EventLinear is dense and draws no graph",
@@ -124,6 +143,30 @@ def test_expected_synapses():
     fan_in = job("EventFixedNumConn", sizes=[[30, 50]], efferent_target=["pre"])
     assert sweep.expected_synapses(fan_in) == 350
     assert sweep.expected_synapses(job("EventFixedProb", 100, allow_self_conn=False)) == 1980
+    assert sweep.expected_synapses(job("EventFixedTotalNum", sizes=[[30, 50]], conn=[77])) == 77
+    assert sweep.expected_synapses(job("EventFixedTotalNum", sizes=[[30, 50]], conn=["0.1"])) == 150
+    ring = job("EventDistanceProb", sizes=[100], space="ring", profile="box", length="0.0501")
+    assert sweep.expected_synapses(ring) == 660  # itself and five on both sides, each with 0.6
+
+
+def test_jobs_of_distances_say_where_the_neurons_are():
+    (name,) = jobs({"operator": "EventDistanceProb", "sizes": [[64, 16]], "conn": ["0.5"]})
+    assert name.startswith("EventDistanceProb-cpu-64x16-distance0.5.gaussian0.05.torus-float32-")
+    other = {"operator": "EventDistanceProb", "sizes": [[64, 16]], "conn": ["0.5"], "length": "0.1"}
+    assert name not in jobs(other)
+
+
+@pytest.mark.parametrize("space, sizes", [("torus", (400, 100)), ("line", (400, 200))])
+def test_the_twin_of_a_distance_fills_its_space(space, sizes):
+    large = job("EventDistanceProb", sizes=[1600], space=space)
+    small = build.twin(large)
+    assert (small["n_pre"], small["n_post"]) == sizes
+    assert small | {"n_pre": 1600, "n_post": 1600} == large
+
+
+def test_the_twin_of_a_total_has_its_density():
+    large = job("EventFixedTotalNum", sizes=[4000], conn=[160_000])
+    assert build.twin(large)["conn"] == str(round(160_000 * 400 * 387 / 4000**2))
 
 
 def test_a_dense_matrix_that_does_not_fit_is_predicted():

@@ -34,6 +34,17 @@ RIGHT = {
     "procedural-number": dict(
         operator="EventFixedNumConn", storage=["procedural"], backends=["default"], n=500
     ),
+    "total": dict(operator="EventFixedTotalNum"),
+    "total-repeats": dict(operator="EventFixedTotalNum", conn=["0.5"], allow_multi_conn=True),
+    "distance": dict(operator="EventDistanceProb", length="0.1"),
+    "distance-line": dict(operator="EventDistanceProb", space="line", sizes=[[60, 45]]),
+    "distance-large": dict(
+        operator="EventDistanceProb",
+        sizes=[900],
+        profile="exponential",
+        storage=["procedural"],
+        backends=["default"],
+    ),
     "all": dict(operator="EventFixedProb", conn=[1]),
     "none": dict(operator="EventFixedProb", conn=[0]),
 }
@@ -123,6 +134,14 @@ def test_a_wrong_graph_is_caught():
     result = verify.run(described, make=lambda j, b=None: build.operator(other, b))
     failed = {check["check"] for check in result["checks"] if not check["passed"]}
     assert "density" in failed
+
+
+@pytest.mark.parametrize("change", [{"length": "0.11"}, {"space": "grid"}], ids=str)
+def test_a_wrong_profile_is_caught(change):
+    described = job("EventDistanceProb", sizes=[900], length="0.1")
+    result = verify.run(described, make=lambda j, b=None: build.operator({**j, **change}, b))
+    failed = {check["check"] for check in result["checks"] if not check["passed"]}
+    assert failed & {"distance-chi2", "density", "distance-range"}
 
 
 STORED = {"procedural-is-sparse", "product-is-sparse", "sparse-bool", "sparse-float32"}

@@ -9,7 +9,7 @@ import pytest
 from cases import run_python
 
 import eventops as nn
-from eventops import backends
+from eventops import backends, random
 from eventops.backends import cpu
 
 native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
@@ -18,7 +18,7 @@ WITHOUT = """
 import warnings
 import numpy as np, jax, jax.numpy as jnp
 import eventops as nn
-from eventops import backends
+from eventops import backends, random
 from eventops.backends import cpu
 
 assert "EVENTOPS_NATIVE=0" in backends.available()["cpu"] and cpu.isa() is None
@@ -136,6 +136,12 @@ DRAW = dict(
 ALL = np.zeros(0, np.int32)
 THREE = {0: np.arange(3, dtype=np.int32), "n_selected": np.int64(3)}
 GAPS = np.zeros((1, 256, 4), np.uint32)
+NONE = np.zeros(0, np.uint32)
+
+COUNTS = {
+    name: np.int64(value)
+    for name, value in dict(n_partners=5, conn_num=10, allow_multi=0, seed=0).items()
+}
 
 GOOD = {
     "DenseForward": ([f32(1, 1, 2), f32(1, 2, 3)], {}, (1, 1, 3), "f4"),
@@ -144,16 +150,17 @@ GOOD = {
     "RowsWeightCotangent": ([f32(1, 1, 2), f32(1, 1, 3), PTR, OFFSETS], ROWS, (1, 3), "f4"),
     "DenseSpikeCotangent": ([f32(1, 2, 3), f32(1, 1, 3)], {}, (1, 1, 2), "f4"),
     "DenseWeightCotangent": ([f32(1, 1, 2), f32(1, 1, 3)], {}, (1, 2, 3), "f4"),
-    "DrawCount": ([ALL, GAPS], DRAW, (5,), "i4"),
-    "DrawFill": ([ALL, GAPS, np.arange(5, dtype=np.int32) * 5], DRAW, (20,), "u2"),
+    "DrawCount": ([ALL, GAPS, NONE], DRAW, (5,), "i4"),
+    "DrawFill": ([ALL, GAPS, NONE, np.arange(5, dtype=np.int32) * 5], DRAW, (20,), "u2"),
     "ProceduralForward": (
-        [f32(1, 1, 4), f32(1), ALL, GAPS],
+        [f32(1, 1, 4), f32(1), ALL, GAPS, NONE],
         {**DRAW, "prob": 0.5},
         (1, 1, 5),
         "f4",
     ),
-    "ProceduralSpikeCotangent": ([f32(1), f32(1, 1, 5), ALL, GAPS], DRAW, (1, 1, 4), "f4"),
-    "ProceduralWeightCotangent": ([f32(1, 1, 4), f32(1, 1, 5), ALL, GAPS], DRAW, (1,), "f4"),
+    "ProceduralSpikeCotangent": ([f32(1), f32(1, 1, 5), ALL, GAPS, NONE], DRAW, (1, 1, 4), "f4"),
+    "ProceduralWeightCotangent": ([f32(1, 1, 4), f32(1, 1, 5), ALL, GAPS, NONE], DRAW, (1,), "f4"),
+    "DrawRowCounts": ([], COUNTS, (4,), "i4"),
 }
 # handler: changes of (position of an argument, "result" or the name of an attribute) to another value.
 HOSTILE = {
@@ -256,7 +263,13 @@ HOSTILE = {
         {1: GAPS[:0]},
         {1: GAPS.astype(np.uint8)},
         {1: GAPS[:, :100]},
+        {2: NONE.astype(np.int32)},
         {"rule": np.int64(4)},
+        {"rule": np.int64(4), 2: np.zeros(5, np.uint32)},
+        {"rule": np.int64(5)},
+        {"rule": np.int64(5), 2: np.zeros(9, np.uint32)},
+        {"rule": np.int64(5), 2: np.full(400, 2**32 - 1, np.uint32)},
+        {"rule": np.int64(6)},
         {"rule": None},
         {"rule": np.int32(1)},
         {"n_in": np.int64(5)},
@@ -311,11 +324,20 @@ HOSTILE = {
         {"result": ((1,), "f2")},
     ),
     "DrawFill": (
-        {2: np.arange(5, dtype=np.int32)},  # other counts than the draw has
-        {2: np.array([0, 5, -(2**31), 2**31 - 1, 20], np.int32)},
-        {2: np.zeros(4, np.int32)},
+        {3: np.arange(5, dtype=np.int32)},  # other counts than the draw has
+        {3: np.array([0, 5, -(2**31), 2**31 - 1, 20], np.int32)},
+        {3: np.zeros(4, np.int32)},
         {"result": ((19,), "u2")},
         {"result": ((20,), "i4")},
+    ),
+    "DrawRowCounts": (
+        {"n_partners": np.int64(0)},
+        {"n_partners": np.int64(2**31)},
+        {"conn_num": np.int64(-1)},
+        {"conn_num": np.int64(11)},  # more than half, which would not end
+        {"conn_num": np.int64(2**31), "allow_multi": np.int64(1)},
+        {"seed": None},
+        {"result": ((4,), "f4")},
     ),
 }
 
@@ -397,6 +419,38 @@ def test_pointers_cannot_lead_outside(name, ptr):
     arguments = [np.array(ptr, np.int32) if a is PTR else a for a in arguments]
     out = np.asarray(ffi(name, arguments, attributes, shape, dtype))
     assert out.shape == shape and np.all(np.isfinite(out)) and np.all(np.abs(out) <= 6)
+
+
+LAWS = (
+    nn.EventFixedTotalNum(60, 40, 900, 1.0, storage="procedural"),
+    nn.EventFixedTotalNum(60, 40, 900, 1.0, allow_multi_conn=True, storage="procedural"),
+    nn.EventDistanceProb(60, 40, nn.profiles.Gaussian(0.9, 5.0), 1.0, storage="procedural"),
+    nn.EventDistanceProb(
+        (6, 8), (4, 8), nn.profiles.Exponential(0.9, 1.0), 1.0, periodic=True, storage="procedural"
+    ),
+)
+
+
+@native
+@pytest.mark.parametrize("op", LAWS, ids=repr)
+def test_tables_of_a_law_cannot_lead_outside(op):
+    """Whatever they hold, every target is a neuron."""
+    rng = np.random.default_rng(0)
+    graph = op.graph
+    (selected, gaps, law), attributes = random.native_arguments(graph, random.whole(graph), 40)
+    out = jax.ShapeDtypeStruct((1, 1, graph.n_out), jnp.float32)
+    call = jax.ffi.ffi_call(cpu.target("ProceduralForward"), out)
+    run = jax.jit(lambda *a: call(*a, prob=0.5, **attributes))
+    spikes, weight = f32(1, 1, graph.n_in), f32(1)
+    head = 9 if graph.lattice else 0
+    for values in ([0, 1, 2, 7], [2**31 - 1, 2**31, 2**32 - 1], range(40), range(2**20)):
+        for _ in range(5):
+            changed = law.copy()
+            places = rng.integers(head, law.size, max(1, law.size // rng.integers(1, 40)))
+            changed[places] = rng.choice(np.array(values, np.uint32), places.size)
+            tables = gaps if rng.random() < 0.5 else rng.integers(0, 2**32, gaps.shape, np.uint32)
+            result = np.asarray(run(spikes, weight, selected, tables, changed))
+            assert np.all(np.isfinite(result)) and np.all(result >= 0)
 
 
 OUTSIDE = """

@@ -26,6 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eventops as nn
+from eventops.profiles import Gaussian
 
 DTYPED = (
     case("Linear", 23, 18),
@@ -328,7 +329,16 @@ def test_random_operator(data):
     """Any operator on any spikes; shapes repeat, so that few programs are compiled."""
     n_in, n_out = data.draw(st.sampled_from([(5, 8), (16, 16), (33, 7)]), label="sizes")
     kind = data.draw(
-        st.sampled_from(["EventLinear", "EventFixedProb", "EventFixedNumConn"]), label="kind"
+        st.sampled_from(
+            [
+                "EventLinear",
+                "EventFixedProb",
+                "EventFixedNumConn",
+                "EventFixedTotalNum",
+                "EventDistanceProb",
+            ]
+        ),
+        label="kind",
     )
     seed = data.draw(st.integers(0, 2**63 - 1), label="seed")
     conn, options = None, {"seed": seed}
@@ -338,6 +348,12 @@ def test_random_operator(data):
         options["efferent_target"] = target = data.draw(st.sampled_from(["post", "pre"]))
         options["allow_multi_conn"] = data.draw(st.booleans(), label="multi")
         conn = data.draw(st.integers(0, n_out if target == "post" else n_in), label="number")
+    if kind == "EventFixedTotalNum":
+        options["allow_multi_conn"] = data.draw(st.booleans(), label="multi")
+        conn = data.draw(st.integers(0, n_in * n_out), label="number")
+    if kind == "EventDistanceProb":
+        options["periodic"] = data.draw(st.booleans(), label="periodic")
+        conn = Gaussian(data.draw(st.floats(0, 1)), data.draw(st.floats(0.1, 100)))
     drawn = case(kind, n_in, n_out, conn, **options)
     # Per-synapse weights of a new length are a new program, a scalar is not.
     weight = data.draw(st.sampled_from(WEIGHTS if kind == "EventLinear" else ("scalar",)))

@@ -13,7 +13,8 @@ import pytest
 import eventops as nn
 from eventops import random
 from eventops.backends import cpu
-from eventops.random import BERNOULLI, FIXED_POST, FIXED_PRE, Graph, draw, gap_table
+from eventops.profiles import Box, Exponential, Gaussian
+from eventops.random import BERNOULLI, FIXED_POST, FIXED_PRE, FIXED_TOTAL, Graph, draw, gap_table
 from eventops.random_reference import philox
 
 native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
@@ -42,6 +43,11 @@ KNOWN_ANSWERS = (
 def test_philox_known_answers(counter, key, expected):
     c, k, e = ([int(word, 16) for word in text.split()] for text in (counter, key, expected))
     assert philox(k[0] | k[1] << 32, *c).tolist() == e
+
+
+def distance(n_in, n_out, profile, **options):
+    """A graph of the distance rule."""
+    return nn.EventDistanceProb(n_in, n_out, profile, 1.0, storage="procedural", **options).graph
 
 
 # Graphs of generator version 1: the first 32 digits of rows.hash(), and the number of synapses. A change of
@@ -90,12 +96,39 @@ GOLDEN = {
         "75b5d4929e33fba06756ebe7259c4e8c",
         360,
     ),
+    Graph(FIXED_TOTAL, 20, 30, conn_num=100): ("a62e14be10ce0ab0410d73ee3720d9b6", 100),
+    Graph(FIXED_TOTAL, 20, 30, conn_num=450, seed=9): ("1c8508aed58384173b8e8f0c166505cd", 450),
+    Graph(FIXED_TOTAL, 25, 25, conn_num=300, allow_self=False, seed=2**63 - 1): (
+        "7529703192c87a2fd2dddc567a0ea1bc",
+        300,
+    ),
+    Graph(FIXED_TOTAL, 20, 30, conn_num=900, allow_multi=True, seed=10): (
+        "eaab6d28784364b6a5608b7573673b82",
+        900,
+    ),
+    Graph(FIXED_TOTAL, 300, 400, conn_num=70_000, allow_multi=True, seed=11): (
+        "5b6053ad37ba4b2cf102a35dc4adfad6",
+        70000,
+    ),
+    distance(40, 40, Gaussian(0.5, 3.0)): ("bcb3bdc504c011ad0c2058422288d361", 131),
+    distance(40, 60, Exponential(1.0, 2.0), periodic=True, seed=12): (
+        "9ef6bc9e11e2e42b4e3b3ceee72a5606",
+        231,
+    ),
+    distance((6, 8), (6, 8), Box(0.3, 2.5), allow_self_conn=False, seed=13): (
+        "620f83ce5137410b6b6a6fe6401849a7",
+        181,
+    ),
+    distance(
+        (12, 10), (4, 5), Gaussian(0.9, 0.2), extent=1.0, periodic=(True, False), seed=2**40
+    ): ("829361e7dd26e81712a7ac055f385039", 430),
 }
 
 
 def name(graph):
     changed = {f.name: getattr(graph, f.name) for f in dataclasses.fields(graph)}
-    return "-".join(f"{k}={v}" for k, v in changed.items() if v not in (False, 0, 0.0))
+    changed["lattice"] = graph.lattice and graph.lattice.digest[:8]
+    return "-".join(f"{k}={v}" for k, v in changed.items() if v not in (None, False, 0, 0.0))
 
 
 def test_version():
@@ -115,6 +148,8 @@ def test_operators_draw_these_graphs():
         nn.EventFixedProb(20, 30, 0.3, 1.0),
         nn.EventFixedNumConn(20, 30, 7, 1.0),
         nn.FixedNumConn(20, 30, 7, 1.0, efferent_target="pre"),
+        nn.EventFixedTotalNum(20, 30, 100, 1.0),
+        nn.EventDistanceProb(40, 40, Gaussian(0.5, 3.0), 1.0),
         nn.EventFixedNumConn(40, 30, 7, 1.0, afferent_ratio=0.275, seed=3),
         nn.EventFixedNumConn(
             30, 30, 5, 1.0, efferent_target="pre", afferent_ratio=0.4, allow_self_conn=False, seed=7
@@ -154,6 +189,27 @@ BOTH = (
 )
 
 
+BOTH += (
+    Graph(FIXED_TOTAL, 1, 1, conn_num=1),
+    Graph(FIXED_TOTAL, 129, 64, conn_num=1),
+    Graph(FIXED_TOTAL, 7, 9, conn_num=63, seed=1),
+    Graph(FIXED_TOTAL, 7, 9, conn_num=31, seed=2),
+    Graph(FIXED_TOTAL, 7, 9, conn_num=32, seed=3),
+    Graph(FIXED_TOTAL, 900, 700, conn_num=300_000, seed=4),  # several lines of draws, and repeats
+    Graph(FIXED_TOTAL, 200, 40_000, conn_num=5_000, seed=5),
+    Graph(FIXED_TOTAL, 50, 50, conn_num=2_449, allow_self=False, seed=6),
+    Graph(FIXED_TOTAL, 50, 50, conn_num=9_000, allow_self=False, allow_multi=True, seed=7),
+    Graph(FIXED_TOTAL, 100, 100, conn_num=200_000, allow_multi=True, seed=8),
+    distance(1, 1, Box(1.0, 1.0)),
+    distance(300, 20_000, Gaussian(0.2, 30.0), seed=1),
+    distance(300, 301, Exponential(0.01, 50.0), periodic=True, seed=2),
+    distance((40, 30), (40, 30), Exponential(0.7, 1.0), allow_self_conn=False, seed=3),
+    distance((20, 30), (30, 20), Gaussian(0.9, 3.0), periodic=True, seed=4),
+    distance((24, 24), (8, 8), Box(1.0, 5.0), seed=5),
+    distance((30, 30), (30, 30), Box(1e-4, 100.0), seed=6),
+)
+
+
 @native
 @pytest.mark.parametrize("graph", BOTH, ids=name)
 def test_native_is_the_reference(graph):
@@ -161,7 +217,7 @@ def test_native_is_the_reference(graph):
     assert np.array_equal(ours.ptr, reference.ptr)
     assert np.array_equal(ours.offsets, reference.offsets)
     assert ours.tile == reference.tile
-    if graph.rule != BERNOULLI:
+    if graph.counted:
         assert ours.n_synapses == graph.expected_synapses()
 
 
@@ -272,9 +328,12 @@ def test_seeds_rules_and_lanes_give_other_graphs():
             Graph(FIXED_POST, 40, 40, conn_num=20, n_selected=40, seed=seed),
             Graph(FIXED_PRE, 40, 40, conn_num=20, n_selected=40, seed=seed),
             Graph(FIXED_POST, 40, 40, conn_num=20, n_selected=40, seed=seed, lane=2),
+            Graph(FIXED_TOTAL, 40, 40, conn_num=800, seed=seed),
+            Graph(FIXED_TOTAL, 40, 40, conn_num=800, allow_multi=True, seed=seed),
+            distance(40, 40, Box(0.5, 100.0), seed=seed),
         ):
             seen[draw(graph, reference=True).hash()] = graph
-    assert len(seen) == 4 * len(seeds)
+    assert len(seen) == 7 * len(seeds)
 
 
 def test_in_degree_graph_is_no_transposed_out_degree_graph():

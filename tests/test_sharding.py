@@ -15,7 +15,7 @@ from cases import run_python
 import eventops as nn
 from eventops import random
 from eventops.backends import cpu
-from eventops.random import BERNOULLI, FIXED_POST, FIXED_PRE, Graph, Part, Window
+from eventops.random import BERNOULLI, FIXED_POST, FIXED_PRE, FIXED_TOTAL, Graph, Part, Window
 
 FOUR = dict(XLA_FLAGS="--xla_force_host_platform_device_count=4")
 
@@ -73,6 +73,12 @@ GRAPHS = (
     Graph(FIXED_PRE, 60, 50, conn_num=7, n_selected=60, seed=5),
     Graph(FIXED_PRE, 60, 60, conn_num=9, n_selected=31, allow_self=False, allow_multi=True),
     Graph(FIXED_PRE, 20, 40_000, conn_num=3, n_selected=20),
+    Graph(FIXED_TOTAL, 60, 50, conn_num=900, seed=6),
+    Graph(FIXED_TOTAL, 20, 40_000, conn_num=700, allow_multi=True, seed=7),
+    nn.EventDistanceProb(60, 50, nn.profiles.Gaussian(0.6, 5.0), 1.0, storage="procedural").graph,
+    nn.EventDistanceProb(
+        (8, 8), (8, 8), nn.profiles.Box(0.5, 3.0), 1.0, periodic=True, storage="procedural", seed=8
+    ).graph,
 )
 
 

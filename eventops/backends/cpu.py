@@ -23,6 +23,7 @@ _HANDLERS = (
     "RowsWeightCotangent",
     "DrawCount",
     "DrawFill",
+    "DrawRowCounts",
     "ProceduralForward",
     "ProceduralSpikeCotangent",
     "ProceduralWeightCotangent",
@@ -131,7 +132,7 @@ def _rows_call(name, out, shape, tile):
 def procedural_forward(spikes, weight, *, shape, tile, dtype, law):
     out = jax.ShapeDtypeStruct((*spikes.shape[:2], shape[1]), dtype)
     return _procedural_call(
-        "ProceduralForward", out, law, spikes, weight, prob=np.float64(law.prob)
+        "ProceduralForward", out, law, spikes, weight, prob=np.float64(law.mean_prob())
     )
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eventops.bench import synapses
+from eventops.bench import space, synapses
 from eventops.bench.sweep import HAS_BACKEND
 
 SCALAR_WEIGHT = 0.3
@@ -46,7 +46,12 @@ def operator(job: dict, backend: str | None = None):
     options["storage"] = job["storage"]
     if job["conn_kind"] == "prob":
         return kind(job["n_pre"], job["n_post"], float(conn), weight, **options)
-    options["efferent_target"] = job["efferent_target"]
+    if job["conn_kind"] == "distance":
+        around = job["space"] in ("ring", "torus")
+        pre, post = (space.shape(job["space"], job[name]) for name in ("n_pre", "n_post"))
+        return kind(pre, post, space.profile(job), weight, extent=1.0, periodic=around, **options)
+    if job["conn_kind"] == "num":
+        options["efferent_target"] = job["efferent_target"]
     options["allow_multi_conn"] = job["allow_multi_conn"]
     number = float(conn) if "." in conn else int(conn)
     return kind(job["n_pre"], job["n_post"], number, weight, **options)
@@ -68,17 +73,23 @@ def twin(job: dict) -> dict:
     """The same job on at most ``twin_size`` neurons a side, where every check is affordable.
 
     A probability stays. A number of partners stays where it leaves a choice on the smaller side, and
-    becomes a quarter of that side otherwise.
+    becomes a quarter of that side otherwise. A total stays the same part of the pairs.
     """
-    from eventops.bench.sweep import partners
+    from eventops.bench.sweep import partners, total
 
     size = job["verify"]["twin_size"]
     if max(job["n_pre"], job["n_post"]) <= size:
         return job
+    if job["conn_kind"] == "distance":
+        return {**job, **space.twin(job, size)}
     small = {**job, "n_pre": min(job["n_pre"], size), "n_post": min(job["n_post"], size)}
     # Not square: swapped axes must show.
     if small["n_post"] == small["n_pre"] and job["allow_self_conn"]:
         small["n_post"] = max(1, small["n_post"] - 13)
+    if job["conn_kind"] == "total":
+        pairs = small["n_pre"] * small["n_post"]
+        number = round(total(job) * pairs / (job["n_pre"] * job["n_post"]))
+        small["conn"] = str(min(max(1, number), total(job)))
     if job["conn_kind"] == "num":
         pool = small["n_post"] if job["efferent_target"] == "post" else small["n_pre"]
         number = partners(job)

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy import stats
 
-
-@dataclass(frozen=True)
-class Finding:
-    """One statistic: a p-value, or a number of violations that must be zero."""
-
-    name: str
-    value: float
-    is_p_value: bool
-    note: str
+from eventops.bench import distances
+from eventops.bench.finding import Finding, normal_p, two_sided
 
 
 def findings(indptr, indices, job: dict, rows_sampled: int, seed: int) -> list[Finding]:
@@ -36,6 +27,10 @@ def findings(indptr, indices, job: dict, rows_sampled: int, seed: int) -> list[F
     result = _well_formed(graph)
     if job["conn_kind"] == "prob":
         result += _bernoulli(graph, float(job["conn"]))
+    elif job["conn_kind"] == "total":
+        result += _fixed_total(graph)
+    elif job["conn_kind"] == "distance":
+        return result + distances.findings(graph.indptr, graph.indices, job)
     else:
         result += _fixed_number(graph)
     return result + _independence(graph, rows_sampled, seed)
@@ -86,7 +81,7 @@ def _bernoulli(graph, p: float) -> list[Finding]:
     if p in (0.0, 1.0):
         missing = abs(total - pairs * int(p))
         return [Finding("density", missing, False, f"synapses beside {int(p) * pairs}")]
-    result = [_two_sided("density", stats.binom(pairs, p), total, f"{total} of {pairs} pairs")]
+    result = [two_sided("density", stats.binom(pairs, p), total, f"{total} of {pairs} pairs")]
     for name, degree, other in (
         ("out-degree", graph.out, graph.n_post),
         ("in-degree", graph.into, graph.n_pre),
@@ -109,7 +104,7 @@ def _binomial_degrees(name, degree, trials, p) -> list[Finding]:
     extra = np.sum((1 - 6 * p * (1 - p)) / variance)
     z = (spread - dof) / np.sqrt(2 * dof + extra)
     note = f"variance is {spread / dof:.4f} of the binomial one"
-    result = [Finding(f"{name}-variance", _normal_p(z), True, note)]
+    result = [Finding(f"{name}-variance", normal_p(z), True, note)]
     if np.all(trials == trials[0]):
         result += _histogram(name, degree, stats.binom(int(trials[0]), p))
     return result
@@ -163,6 +158,34 @@ def _fixed_number(graph) -> list[Finding]:
     return result
 
 
+def _fixed_total(graph) -> list[Finding]:
+    """The total is exact; the degrees of both sides are hypergeometric, or binomial where pairs may repeat."""
+    from eventops.bench.sweep import total
+
+    job, k = graph.job, total(graph.job)
+    found = graph.indices.size
+    result = [Finding("total-exact", abs(found - k), False, f"synapses beside {k}")]
+    square = min(graph.n_pre, graph.n_post)
+    pairs = graph.n_pre * graph.n_post - (square if graph.selfless else 0)
+    distinct = not job["allow_multi_conn"]
+    if k == 0 or (distinct and k == pairs):
+        return result
+    for name, degree in (("out-degree", graph.out), ("in-degree", graph.into)):
+        n = degree.size
+        if n < 2:
+            continue
+        mean = k / n
+        # Distinct pairs leave each other less room, which makes the sum of squares smaller.
+        factor = 1 - (k - 1) / (pairs - 1) if distinct else 1.0
+        pearson = float(np.sum((degree - mean) ** 2) / mean) / factor
+        p = stats.chi2(n - 1).cdf(pearson)
+        note = f"chi-squared {pearson:.1f} with {n - 1} degrees of freedom"
+        result.append(Finding(f"{name}-chi2", float(2 * min(p, 1 - p)), True, note))
+        law = stats.hypergeom(pairs, pairs // n, k) if distinct else stats.binom(k, 1 / n)
+        result += _histogram(name, degree, law)
+    return result
+
+
 def _independence(graph, rows_sampled: int, seed: int) -> list[Finding]:
     """Common partners of two rows are hypergeometric when the rows are drawn independently."""
     job = graph.job
@@ -191,13 +214,5 @@ def _independence(graph, rows_sampled: int, seed: int) -> list[Finding]:
         if variance > 0:
             z = (common - mean) / np.sqrt(variance)
             note = f"{int(common)} common partners, expected {mean:.1f}"
-            result.append(Finding(f"independence-lag{lag}", _normal_p(z), True, note))
+            result.append(Finding(f"independence-lag{lag}", normal_p(z), True, note))
     return result
-
-
-def _two_sided(name, law, value, note) -> Finding:
-    return Finding(name, float(min(1.0, 2 * min(law.cdf(value), law.sf(value - 1)))), True, note)
-
-
-def _normal_p(z: float) -> float:
-    return float(2 * stats.norm.sf(abs(z)))

@@ -16,7 +16,15 @@ from .table import POINT_COLUMNS
 OURS = "eventops"
 DENSE = "jnp-dense"
 METHODS = (OURS, DENSE, "bcoo", "scipy-csr", "brainevent", "torch", "brainevent-jit")
-OPERATORS = ("Linear", "EventLinear", "EventFixedProb", "FixedNumConn", "EventFixedNumConn")
+OPERATORS = (
+    "Linear",
+    "EventLinear",
+    "EventFixedProb",
+    "FixedNumConn",
+    "EventFixedNumConn",
+    "EventFixedTotalNum",
+    "EventDistanceProb",
+)
 
 TEXT = [
     "machine",
@@ -49,7 +57,12 @@ def _label(row, varying) -> str:
     size = f"{int(row.n_pre):,} → {int(row.n_post):,}"
     fan = {"post": f"fan-out {row.conn}", "pre": f"fan-in {row.conn}"}
     number = fan.get(row.efferent_target, f"{row.conn} partners")
-    conn = {"prob": f"p = {row.conn}", "num": number}.get(row.conn_kind, "")
+    conn = {
+        "prob": f"p = {row.conn}",
+        "num": number,
+        "total": f"{row.conn} in all",
+        "distance": f"p(0) = {row.conn}",
+    }.get(row.conn_kind, "")
     # A graph that is drawn on every call is named as such even where nothing stored stands beside it.
     drawn = "procedural" if row.storage == "procedural" and "storage" not in varying else ""
     return ", ".join([size, *filter(None, [conn, drawn]), *(getattr(row, c) for c in varying)])

@@ -13,6 +13,8 @@ import json
 from decimal import Decimal
 from typing import Any
 
+from eventops.bench import space
+
 DENSE = ("Linear", "EventLinear")
 CONN_KIND = {
     "Linear": "dense",
@@ -20,9 +22,11 @@ CONN_KIND = {
     "EventFixedProb": "prob",
     "FixedNumConn": "num",
     "EventFixedNumConn": "num",
+    "EventFixedTotalNum": "total",
+    "EventDistanceProb": "distance",
 }
 # The operators that take backend=; the others are plain jax.numpy everywhere.
-HAS_BACKEND = ("EventLinear", "EventFixedProb", "FixedNumConn", "EventFixedNumConn")
+HAS_BACKEND = tuple(name for name in CONN_KIND if name != "Linear")
 
 
 def jobs(
@@ -112,6 +116,9 @@ def _expand(block, config, devices, unavailable):
             "measure": dict(config["measure"]),
             "verify": dict(config["verify"]),
         }
+        if CONN_KIND[operator] == "distance":
+            job |= {key: block.get(key, default) for key, default in space.DEFAULTS.items()}
+            _check_space(job, where)
         yield {"id": job_id(job), **job}
 
 
@@ -125,18 +132,36 @@ def _check(block: dict, where: str) -> None:
         raise ValueError(
             f"{where}: {operator} needs conn, a list of connection numbers or probabilities"
         )
-    if kind == "prob":
+    if kind in ("prob", "distance"):
         for value in conn:
             if Decimal(str(value)) > 1:
                 raise ValueError(
                     f"{where}: conn {value!r} is no probability; for a number of partners use "
                     "operator EventFixedNumConn"
                 )
-    if kind != "num" and (block["efferent_target"] != ["post"] or block["allow_multi_conn"]):
+    if kind != "num" and block["efferent_target"] != ["post"]:
         raise ValueError(
-            f"{where}: efferent_target and allow_multi_conn belong to FixedNumConn and "
-            f"EventFixedNumConn, not to {operator}; remove them"
+            f"{where}: efferent_target belongs to FixedNumConn and EventFixedNumConn, not to {operator}; remove it"
         )
+    if kind not in ("num", "total") and block["allow_multi_conn"]:
+        raise ValueError(
+            f"{where}: allow_multi_conn belongs to FixedNumConn, EventFixedNumConn and EventFixedTotalNum, not to "
+            f"{operator}; remove it"
+        )
+    spatial = [key for key in space.DEFAULTS if key in block]
+    if kind != "distance" and spatial:
+        raise ValueError(
+            f"{where}: {spatial[0]} belongs to EventDistanceProb, not to {operator}; remove it"
+        )
+
+
+def _check_space(job: dict, where: str) -> None:
+    """Refuse numbers of neurons that do not fill the space."""
+    for name in ("n_pre", "n_post"):
+        try:
+            space.shape(job["space"], job[name])
+        except ValueError as error:
+            raise ValueError(f"{where}: sizes: {error}") from None
 
 
 def _check_storage(block: dict, where: str) -> None:
@@ -194,6 +219,8 @@ def job_id(job: dict[str, Any]) -> str:
     conn = job["conn_kind"] + job["conn"]
     if job["efferent_target"] == "pre":
         conn += ".pre"
+    if job["conn_kind"] == "distance":
+        conn += f".{job['profile']}{job['length']}.{job['space']}"
     conn += ".multi" if job["allow_multi_conn"] else ""
     conn += "" if job["allow_self_conn"] else ".noself"
     parts = [job["operator"], place, f"{job['n_pre']}x{job['n_post']}", conn, job["dtype"]]
@@ -209,15 +236,30 @@ def partners(job: dict[str, Any]) -> int:
     return int((Decimal(job["conn"]) * pool).to_integral_value())
 
 
+def total(job: dict[str, Any]) -> int:
+    """The number of synapses of a job with a fixed total; a proportion of the pairs is rounded to nearest."""
+    if "." not in job["conn"]:
+        return int(job["conn"])
+    return int((Decimal(job["conn"]) * _pairs(job)).to_integral_value())
+
+
+def _pairs(job: dict[str, Any]) -> int:
+    n_pre, n_post = job["n_pre"], job["n_post"]
+    return n_pre * n_post - (0 if job["allow_self_conn"] else min(n_pre, n_post))
+
+
 def expected_synapses(job: dict[str, Any]) -> int:
-    """The number of synapses: exact for dense and fixed-number rules, the mean for a probability."""
+    """The number of synapses: exact for dense and fixed-number rules, the mean for probabilities."""
     n_pre, n_post = job["n_pre"], job["n_post"]
     if job["conn_kind"] == "dense":
         return n_pre * n_post
     if job["conn_kind"] == "num":
         return partners(job) * (n_pre if job["efferent_target"] == "post" else n_post)
-    pairs = n_pre * n_post - (0 if job["allow_self_conn"] else min(n_pre, n_post))
-    return round(pairs * float(job["conn"]))
+    if job["conn_kind"] == "total":
+        return total(job)
+    if job["conn_kind"] == "distance":
+        return round(space.expected_synapses(job))
+    return round(_pairs(job) * float(job["conn"]))
 
 
 def item_bytes(dtype: str) -> int:

@@ -34,19 +34,19 @@ void ForRows(const Graph& graph, const GapTable& gaps, Range drawn, int64_t chun
       posts.n = std::min(posts.n, graph.post.end + 1);
       DrawBernoulli(graph.Key(row), gaps, posts, emit);
     } else {
-      graph.DrawFixed(drawer, row, graph.Posts(row), emit);
+      graph.DrawLine(gaps, drawer, row, graph.Posts(row), emit);
     }
   }
 }
 
 // The same for every synapse into the posts of one tile, posts ascending.
 template <typename Visit>
-void ForPosts(const Graph& graph, int64_t t, Visit visit) {
+void ForPosts(const Graph& graph, const GapTable& gaps, int64_t t, Visit visit) {
   FixedDrawer drawer;
   const int64_t last = std::min((t + 1) * graph.tile, graph.post.size());
   for (int64_t post = t * graph.tile; post < last; ++post) {
     const int64_t line = graph.post.begin + post;
-    graph.DrawFixed(drawer, line, graph.Pres(line), [&](int64_t position) {
+    graph.DrawLine(gaps, drawer, line, graph.Pres(line), [&](int64_t position) {
       const int64_t pre = graph.Pre(position);
       if (graph.pre.Has(pre)) visit(pre - graph.pre.begin, post);
     });
@@ -62,7 +62,7 @@ ffi::Error Count(ffi::ThreadPool& pool, const Graph& graph, int32_t* ptr) {
   const GapTable gaps(graph.gap_words, graph.n_digits);
   if (graph.rule == kFixedPre) {
     ParallelFor(pool, pool.num_threads(), graph.n_tiles, [&](int64_t t) {
-      ForPosts(graph, t, [&](int64_t row, int64_t) { ++ptr[row * graph.n_tiles + t + 1]; });
+      ForPosts(graph, gaps, t, [&](int64_t row, int64_t) { ++ptr[row * graph.n_tiles + t + 1]; });
     });
   } else {
     const Range drawn = Drawn(graph);
@@ -95,7 +95,7 @@ ffi::Error Fill(ffi::ThreadPool& pool, const Graph& graph, const int32_t* ptr, i
     ParallelFor(pool, pool.num_threads(), graph.n_tiles, [&](int64_t t) {
       std::vector<int32_t> cursor(graph.pre.size());
       for (int64_t r = 0; r < graph.pre.size(); ++r) cursor[r] = ptr[r * graph.n_tiles + t];
-      ForPosts(graph, t, [&](int64_t row, int64_t post) {
+      ForPosts(graph, gaps, t, [&](int64_t row, int64_t post) {
         const int64_t k = cursor[row]++;
         if (k < 0 || k >= n_drawn) {
           mismatch = true;
@@ -126,27 +126,27 @@ ffi::Error Fill(ffi::ThreadPool& pool, const Graph& graph, const int32_t* ptr, i
 }
 
 
-ffi::Error ReadParts(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, int64_t ptr_length, ffi::Dictionary attrs,
-                     Graph* graph) {
-  ffi::Error error = ReadGraph(selected, gaps, attrs, graph);
+ffi::Error ReadParts(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law, int64_t ptr_length,
+                     ffi::Dictionary attrs, Graph* graph) {
+  ffi::Error error = ReadGraph(selected, gaps, law, attrs, graph);
   if (error.failure()) return error;
   if (ptr_length != graph->pre.size() * graph->n_tiles + 1) return Invalid("draw: ptr has the wrong length");
   return ffi::Error::Success();
 }
 
-ffi::Error DrawCountImpl(ffi::ThreadPool pool, ffi::AnyBuffer selected, ffi::AnyBuffer gaps,
+ffi::Error DrawCountImpl(ffi::ThreadPool pool, ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law,
                          ffi::Result<ffi::BufferR1<ffi::S32>> ptr, ffi::Dictionary attrs) {
   Graph graph;
-  ffi::Error error = ReadParts(selected, gaps, ptr->element_count(), attrs, &graph);
+  ffi::Error error = ReadParts(selected, gaps, law, ptr->element_count(), attrs, &graph);
   if (error.failure()) return error;
   return Count(pool, graph, ptr->typed_data());
 }
 
-ffi::Error DrawFillImpl(ffi::ThreadPool pool, ffi::AnyBuffer selected, ffi::AnyBuffer gaps,
+ffi::Error DrawFillImpl(ffi::ThreadPool pool, ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law,
                         ffi::BufferR1<ffi::S32> ptr, ffi::Result<ffi::BufferR1<ffi::U16>> offsets,
                         ffi::Dictionary attrs) {
   Graph graph;
-  ffi::Error error = ReadParts(selected, gaps, ptr.element_count(), attrs, &graph);
+  ffi::Error error = ReadParts(selected, gaps, law, ptr.element_count(), attrs, &graph);
   if (error.failure()) return error;
   return Fill(pool, graph, ptr.typed_data(), offsets->element_count(), offsets->typed_data());
 }
@@ -155,11 +155,18 @@ ffi::Error DrawFillImpl(ffi::ThreadPool pool, ffi::AnyBuffer selected, ffi::AnyB
 }  // namespace eventops
 
 EVENTOPS_HANDLER(EventopsDrawCount, eventops::DrawCountImpl,
-                 Ffi::Bind().Ctx<ThreadPool>().Arg<AnyBuffer>().Arg<AnyBuffer>().Ret<BufferR1<S32>>().Attrs());
+                 Ffi::Bind()
+                     .Ctx<ThreadPool>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Ret<BufferR1<S32>>()
+                     .Attrs());
 
 EVENTOPS_HANDLER(EventopsDrawFill, eventops::DrawFillImpl,
                  Ffi::Bind()
                      .Ctx<ThreadPool>()
+                     .Arg<AnyBuffer>()
                      .Arg<AnyBuffer>()
                      .Arg<AnyBuffer>()
                      .Arg<BufferR1<S32>>()

@@ -7,11 +7,15 @@
 #include <limits>
 
 #include "ffi_util.h"
+#include "lattice.h"
 #include "lines.h"
 
 namespace eventops {
 
 constexpr int64_t kMaxSize = std::numeric_limits<int32_t>::max();
+
+// The second word of the counter: what the words of a line are for (1, the lower halves of gaps, is in gaps.h).
+constexpr uint32_t kAcceptLane = 3, kRowLane = 4, kRepeatLane = 5;
 
 struct Range {
   int64_t begin = 0, end = 0;
@@ -28,6 +32,9 @@ struct Graph {
   int64_t n_selected = 0;
   const void* gap_words = nullptr;
   int64_t n_digits = 0;
+  const uint32_t* law = nullptr;  // kFixedTotal: how many synapses each row has; kDistance: the lattice
+  int64_t n_law = 0;
+  Lattice lattice = {};
   Range pre, post;  // the window; rows and tiles are counted from its beginning
 
   bool all_selected() const { return n_selected == n_in; }
@@ -54,26 +61,50 @@ struct Graph {
     return all_selected() || std::binary_search(selected, selected + n_selected, static_cast<int32_t>(pre));
   }
 
+  // How many partners a line has, where that is fixed.
+  int64_t Number(int64_t line, const Candidates& candidates) const {
+    if (rule != kFixedTotal) return conn_num;
+    // Whatever the array holds, no more than all of them, and no more than there are.
+    const int64_t most = allow_multi && candidates.Count() > 0 ? conn_num : std::min(conn_num, candidates.Count());
+    return std::max<int64_t>(0, std::min<int64_t>(static_cast<int32_t>(law[line]), most));
+  }
+
   // The targets of a pre neuron, in any order, where the lines are rows.
   template <typename Emit>
   void Targets(const GapTable& gaps, FixedDrawer& drawer, int64_t pre, Emit emit) const {
     if (!Selected(pre)) return;
+    const Candidates posts = Posts(pre);
     if (rule == kBernoulli) {
-      DrawBernoulli(Key(pre), gaps, Posts(pre), emit);
+      DrawBernoulli(Key(pre), gaps, posts, emit);
+    } else if (rule == kDistance) {
+      DrawDistance(gaps, pre, emit);
     } else if (allow_multi) {
-      drawer.RepeatedInAnyOrder(Key(pre), conn_num, Posts(pre), emit);
+      drawer.RepeatedInAnyOrder(Key(pre), Number(pre, posts), posts, emit);
     } else {
-      drawer.DistinctInAnyOrder(Key(pre), conn_num, Posts(pre), emit);
+      drawer.DistinctInAnyOrder(Key(pre), Number(pre, posts), posts, emit);
+    }
+  }
+
+  // The partners of a line of any rule but Bernoulli, ascending.
+  template <typename Emit>
+  void DrawLine(const GapTable& gaps, FixedDrawer& drawer, int64_t line, const Candidates& candidates,
+                Emit emit) const {
+    if (rule == kDistance) {
+      drawer.Ascending(n_out, [&](auto visit) { DrawDistance(gaps, line, visit); }, emit);
+    } else if (allow_multi) {
+      drawer.Repeated(Key(line), Number(line, candidates), candidates, emit);
+    } else {
+      drawer.Distinct(Key(line), Number(line, candidates), candidates, emit);
     }
   }
 
   template <typename Emit>
-  void DrawFixed(FixedDrawer& drawer, int64_t line, const Candidates& candidates, Emit emit) const {
-    if (allow_multi) {
-      drawer.Repeated(Key(line), conn_num, candidates, emit);
-    } else {
-      drawer.Distinct(Key(line), conn_num, candidates, emit);
-    }
+  void DrawDistance(const GapTable& gaps, int64_t pre, Emit emit) const {
+    PhiloxKey accept = Key(pre);
+    accept.lane = kAcceptLane;
+    lattice.Targets(Key(pre), accept, gaps, pre, [&](int64_t post) {
+      if (allow_self || post != pre) emit(post);
+    });
   }
 };
 
@@ -88,7 +119,8 @@ inline Range Drawn(const Graph& graph) {
 }
 
 // `selected` may be empty if all pre neurons have connections.
-inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::Dictionary attrs, Graph* graph) {
+inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law, ffi::Dictionary attrs,
+                            Graph* graph) {
   bool complete = true;
   const auto get = [&](const char* name) {
     auto value = attrs.get<int64_t>(name);
@@ -100,10 +132,12 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::D
             static_cast<const int32_t*>(selected.untyped_data()),
             get("n_selected"), gaps.untyped_data(),
             static_cast<int64_t>(gaps.element_count()) / 1024,
+            static_cast<const uint32_t*>(law.untyped_data()), static_cast<int64_t>(law.element_count()), {},
             {get("pre_begin"), get("pre_end")}, {get("post_begin"), get("post_end")}};
   if (!complete) return Invalid("draw: an attribute is missing");
-  if (selected.element_type() != ffi::DataType::S32 || gaps.element_type() != ffi::DataType::U32) {
-    return Invalid("draw: selected must be int32 and gaps uint32");
+  if (selected.element_type() != ffi::DataType::S32 || gaps.element_type() != ffi::DataType::U32 ||
+      law.element_type() != ffi::DataType::U32) {
+    return Invalid("draw: selected must be int32, gaps and law uint32");
   }
   if (graph->n_in <= 0 || graph->n_out <= 0 || graph->tile <= 0 || graph->tile > 65536 ||
       graph->n_in > kMaxSize || graph->n_out > kMaxSize || graph->conn_num > kMaxSize) {
@@ -127,6 +161,14 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::D
   if (graph->rule == kBernoulli) {
     if (graph->n_digits < 1) return Invalid("draw: a Bernoulli graph needs a table of gaps");
     return ffi::Error::Success();
+  }
+  if (graph->rule == kFixedTotal) {
+    if (graph->n_law != graph->n_in) return Invalid("draw: a fixed total needs the number of each row");
+    return ffi::Error::Success();
+  }
+  if (graph->rule == kDistance) {
+    const bool read = graph->lattice.Read(graph->law, graph->n_law, graph->n_in, graph->n_out, graph->n_digits);
+    return read ? ffi::Error::Success() : Invalid("draw: law is no lattice of these sizes");
   }
   if (graph->rule != kFixedPost && graph->rule != kFixedPre) return Invalid("draw: unknown rule");
   const int64_t pool = (graph->rule == kFixedPost ? graph->n_out : graph->n_selected) - (graph->allow_self ? 0 : 1);

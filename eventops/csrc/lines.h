@@ -1,18 +1,18 @@
-// The partners of one neuron under each rule, in ascending order. This file and eventops/random.py are the
-// definition of graph generator version 1: a change here that changes a graph is a new version.
+// The partners of one neuron under each rule. docs/generator.md defines them: a change here that changes a graph
+// is a new version of the generator.
 #ifndef EVENTOPS_LINES_H_
 #define EVENTOPS_LINES_H_
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
+#include "gaps.h"
 #include "words.h"
 
 namespace eventops {
 
-enum Rule : int64_t { kBernoulli = 1, kFixedPost = 2, kFixedPre = 3 };
+enum Rule : int64_t { kBernoulli = 1, kFixedPost = 2, kFixedPre = 3, kFixedTotal = 4, kDistance = 5 };
 
 // The neurons that a line may reach: 0 .. n - 1, less one (the line's own neuron) if `skip` >= 0.
 struct Candidates {
@@ -22,124 +22,6 @@ struct Candidates {
   // From a position among the candidates to the neuron.
   int64_t At(int64_t position) const { return position + (skip >= 0 && position >= skip ? 1 : 0); }
 };
-
-// Survival functions of the base-256 digits of a geometric gap, as 128-bit fractions; see
-// eventops/random.py, which computes them, for the law.
-class GapTable {
- public:
-  struct Threshold {
-    uint64_t low, high;
-  };
-
-  GapTable(const void* words, int64_t n_digits)
-      : thresholds_(n_digits * 256), guide_(n_digits << kGuideBits), n_digits_(n_digits) {
-    if (n_digits > 0) std::memcpy(thresholds_.data(), words, thresholds_.size() * sizeof(Threshold));
-    for (int64_t d = 0; d < n_digits; ++d) {
-      // Thresholds fall with j, so those above every number that starts with the bits u are certain, and those
-      // below all of them do not count.
-      int64_t certain = 256, possible = 256;
-      for (uint64_t u = 0; u < 1u << kGuideBits; ++u) {
-        const uint64_t least = u << (64 - kGuideBits), most = least + ((uint64_t{1} << (64 - kGuideBits)) - 1);
-        while (possible > 0 && At(d, possible - 1).high < least) --possible;
-        while (certain > 0 && At(d, certain - 1).high <= most) --certain;
-        Guide& guide = guide_[(d << kGuideBits) + u];
-        guide = {certain < 256 ? At(d, certain).high : 0, static_cast<uint16_t>(certain), possible - certain > 1};
-      }
-    }
-  }
-
-  bool IsOf(const void* words, int64_t n_digits) const {
-    return n_digits == n_digits_ &&
-           (n_digits == 0 || std::memcmp(thresholds_.data(), words, thresholds_.size() * sizeof(Threshold)) == 0);
-  }
-
-  int64_t n_digits() const { return n_digits_; }
-
-  // A gap, or a number of at least `limit` as soon as it is that large.
-  uint64_t Draw(PhiloxWords& words, const PhiloxKey& key, uint32_t* n_draws, uint64_t limit) const {
-    uint64_t gap = 0;
-    for (int64_t d = 0; d < n_digits_; ++d) {
-      uint64_t digit;
-      do {
-        digit = Digit(d, words.Next64(), key, (*n_draws)++);
-        gap += digit << (8 * d);
-        // 256 in the last digit: nothing within its whole range, and the law has no memory.
-      } while (digit == 256 && gap < limit);
-      if (gap >= limit) return gap;
-    }
-    return gap;
-  }
-
-  // The number of thresholds above a uniform 128-bit fraction. Its lower half is drawn only in the rare
-  // case that the upper half ties. No branch that a processor could not foresee.
-  uint64_t Digit(int64_t d, uint64_t upper, const PhiloxKey& key, uint32_t draw) const {
-    const Guide& guide = guide_[(d << kGuideBits) + (upper >> (64 - kGuideBits))];
-    if (__builtin_expect(!guide.several && upper != guide.threshold, 1)) {
-      return guide.certain + static_cast<uint64_t>(upper < guide.threshold);
-    }
-    int64_t j = guide.certain;
-    for (; j < 256; ++j) {
-      const Threshold& t = At(d, j);
-      if (upper < t.high) continue;
-      if (upper > t.high || Lower(key, draw) >= t.low) break;
-    }
-    return static_cast<uint64_t>(j);
-  }
-
- private:
-  static uint64_t Lower(PhiloxKey key, uint32_t draw) {
-    key.lane = 1;
-    uint32_t words[4];
-    PhiloxBlocks<1>(key, draw, words);
-    return words[0] | uint64_t{words[1]} << 32;
-  }
-
-  const Threshold& At(int64_t d, int64_t j) const { return thresholds_[d * 256 + j]; }
-
-  // For all numbers that start with the same bits: how many thresholds are above every one of them, and the
-  // next one; `several` if there are more that may or may not be.
-  static constexpr int kGuideBits = 10;
-  struct Guide {
-    uint64_t threshold;
-    uint16_t certain;
-    bool several;
-  };
-  std::vector<Threshold> thresholds_;
-  std::vector<Guide> guide_;
-  int64_t n_digits_;
-};
-
-// Each of n candidates with the same probability, independently: the gaps between partners are geometric.
-template <typename Emit>
-void DrawPositions(const PhiloxKey& key, const GapTable& table, uint64_t n, Emit emit) {
-  PhiloxWords words(key);
-  uint32_t n_draws = 0;
-  if (table.n_digits() > 1) {
-    for (uint64_t position = 0; position < n; ++position) {
-      position += table.Draw(words, key, &n_draws, n - position);
-      if (position >= n) return;
-      emit(static_cast<int64_t>(position));
-    }
-    return;
-  }
-  // The same for gaps of one digit: a handful of look-ups that do not wait for each other, then their sum.
-  constexpr int kDraws = PhiloxWords::kWords / 2;
-  for (uint64_t position = 0;; n_draws += kDraws) {
-    const uint32_t* word = words.NextWords();
-    uint32_t gap[kDraws];
-    for (int i = 0; i < kDraws; ++i) {
-      const uint64_t upper = word[2 * i] | uint64_t{word[2 * i + 1]} << 32;
-      gap[i] = static_cast<uint32_t>(table.Digit(0, upper, key, n_draws + i));
-    }
-    for (int i = 0; i < kDraws; ++i) {
-      position += gap[i];
-      if (position >= n) return;
-      if (gap[i] == 256) continue;  // more than the digit holds: the law has no memory
-      emit(static_cast<int64_t>(position));
-      ++position;
-    }
-  }
-}
 
 template <typename Emit>
 void DrawBernoulli(const PhiloxKey& key, const GapTable& table, const Candidates& candidates, Emit emit) {
@@ -192,13 +74,43 @@ class FixedDrawer {
   template <typename Emit>
   void Repeated(const PhiloxKey& key, int64_t k, const Candidates& candidates, Emit emit) {
     PhiloxWords words(key);
-    draws_.resize(k);
-    for (auto& x : draws_) x = words.Below(static_cast<uint32_t>(candidates.Count()));
-    std::sort(draws_.begin(), draws_.end());
-    for (uint32_t x : draws_) emit(candidates.At(x));
+    const int64_t m = candidates.Count();
+    if (k == 0) return;
+    repeats_.clear();
+    bits_.resize(m / 64 + 1);
+    summary_.resize(m / 4096 + 1);
+    for (int64_t i = 0; i < k; ++i) {
+      const uint32_t x = words.Below(static_cast<uint32_t>(m));
+      if (!Mark(x)) repeats_.push_back(x);
+    }
+    std::sort(repeats_.begin(), repeats_.end());
+    auto again = repeats_.begin();
+    EmitSet(k - static_cast<int64_t>(repeats_.size()), Candidates{m, -1}, [&](int64_t x) {
+      emit(candidates.At(x));
+      for (; again != repeats_.end() && *again == x; ++again) emit(candidates.At(x));
+    });
+  }
+
+  // The numbers below m that draw(visit) visits, none twice, ascending.
+  template <typename Draw, typename Emit>
+  void Ascending(int64_t m, Draw draw, Emit emit) {
+    bits_.resize(m / 64 + 1);
+    summary_.resize(m / 4096 + 1);
+    int64_t k = 0;
+    draw([&](int64_t x) { k += Mark(static_cast<uint32_t>(x)); });
+    EmitSet(k, Candidates{m, -1}, emit);
   }
 
  private:
+  // False if x is marked already.
+  bool Mark(uint32_t x) {
+    const uint64_t bit = uint64_t{1} << (x % 64);
+    if (bits_[x / 64] & bit) return false;
+    bits_[x / 64] |= bit;
+    summary_[x / 4096] |= uint64_t{1} << (x / 64 % 64);
+    return true;
+  }
+
   // Marks `wanted` distinct positions below m.
   template <typename Visit>
   void Take(const PhiloxKey& key, int64_t wanted, int64_t m, Visit visit) {
@@ -213,10 +125,7 @@ class FixedDrawer {
         const uint64_t product = uint64_t{word[i]} * n;
         if (static_cast<uint32_t>(product) < threshold) continue;
         const uint32_t x = static_cast<uint32_t>(product >> 32);
-        const uint64_t bit = uint64_t{1} << (x % 64);
-        if (bits_[x / 64] & bit) continue;
-        bits_[x / 64] |= bit;
-        summary_[x / 4096] |= uint64_t{1} << (x / 64 % 64);
+        if (!Mark(x)) continue;
         --wanted;
         visit(x);
       }
@@ -259,7 +168,7 @@ class FixedDrawer {
   }
 
   std::vector<uint64_t> bits_, summary_;
-  std::vector<uint32_t> draws_;
+  std::vector<uint32_t> draws_, repeats_;
 };
 
 }  // namespace eventops

@@ -86,7 +86,8 @@ const GapTable& GapsOf(const Graph& graph) {
 
 double MeanDegree(const Graph& graph, double prob) {
   prob = prob >= 0 && prob <= 1 ? prob : 1;
-  return graph.rule == kBernoulli ? prob * static_cast<double>(graph.n_out) : static_cast<double>(graph.conn_num);
+  const bool fixed = graph.rule == kFixedPost;
+  return fixed ? static_cast<double>(graph.conn_num) : prob * static_cast<double>(graph.n_out);
 }
 
 // What a thread needs to draw lines.
@@ -207,9 +208,9 @@ void WeightCotangent(ffi::ThreadPool& pool, const Graph& graph, const Shape& sha
 
 // `pre` is (V, B, n_in), `post` (V, B, n_out) and `weight` (V,).
 ffi::Error ReadProduct(const ffi::AnyBuffer& pre, const ffi::AnyBuffer& post, const ffi::AnyBuffer& weight,
-                       const ffi::AnyBuffer& selected, const ffi::AnyBuffer& gaps, ffi::Dictionary attrs,
-                       Graph* graph, Shape* shape) {
-  ffi::Error error = ReadGraph(selected, gaps, attrs, graph);
+                       const ffi::AnyBuffer& selected, const ffi::AnyBuffer& gaps, const ffi::AnyBuffer& law,
+                       ffi::Dictionary attrs, Graph* graph, Shape* shape) {
+  ffi::Error error = ReadGraph(selected, gaps, law, attrs, graph);
   if (error.failure()) return error;
   if (graph->rule == kFixedPre) return Invalid("procedural products need a rule whose lines are rows");
   if (graph->pre.size() != graph->n_in || graph->post.size() != graph->n_out) {
@@ -225,11 +226,11 @@ ffi::Error ReadProduct(const ffi::AnyBuffer& pre, const ffi::AnyBuffer& post, co
 }
 
 ffi::Error ProceduralForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::AnyBuffer weight,
-                                 ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::Result<ffi::AnyBuffer> out,
-                                 ffi::Dictionary attrs) {
+                                 ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law,
+                                 ffi::Result<ffi::AnyBuffer> out, ffi::Dictionary attrs) {
   Graph graph;
   Shape shape;
-  ffi::Error error = ReadProduct(spikes, *out, weight, selected, gaps, attrs, &graph, &shape);
+  ffi::Error error = ReadProduct(spikes, *out, weight, selected, gaps, law, attrs, &graph, &shape);
   if (error.failure()) return error;
   const auto prob = attrs.get<double>("prob");
   if (!prob.has_value()) return Invalid("procedural: an attribute is missing");
@@ -253,11 +254,11 @@ ffi::Error ProceduralForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ff
 }
 
 ffi::Error ProceduralSpikeCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer weight, ffi::AnyBuffer g,
-                                        ffi::AnyBuffer selected, ffi::AnyBuffer gaps,
+                                        ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law,
                                         ffi::Result<ffi::AnyBuffer> out, ffi::Dictionary attrs) {
   Graph graph;
   Shape shape;
-  ffi::Error error = ReadProduct(*out, g, weight, selected, gaps, attrs, &graph, &shape);
+  ffi::Error error = ReadProduct(*out, g, weight, selected, gaps, law, attrs, &graph, &shape);
   if (error.failure()) return error;
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
@@ -287,11 +288,11 @@ ffi::Error WeightCotangentOf(ffi::ThreadPool& pool, const Graph& graph, const Sh
 }
 
 ffi::Error ProceduralWeightCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::AnyBuffer g,
-                                         ffi::AnyBuffer selected, ffi::AnyBuffer gaps,
+                                         ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law,
                                          ffi::Result<ffi::AnyBuffer> out, ffi::Dictionary attrs) {
   Graph graph;
   Shape shape;
-  ffi::Error error = ReadProduct(spikes, g, *out, selected, gaps, attrs, &graph, &shape);
+  ffi::Error error = ReadProduct(spikes, g, *out, selected, gaps, law, attrs, &graph, &shape);
   if (error.failure()) return error;
   if (g.element_type() != out->element_type()) return Invalid("procedural: cotangents must be of the result's dtype");
   if (out->element_type() == ffi::DataType::F64) return WeightCotangentOf<double>(pool, graph, shape, spikes, g, *out);
@@ -306,6 +307,7 @@ ffi::Error ProceduralWeightCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer sp
   EVENTOPS_HANDLER(Eventops##name, eventops::name##Impl,                     \
                    Ffi::Bind()                                               \
                        .Ctx<ThreadPool>()                                    \
+                       .Arg<AnyBuffer>()                                     \
                        .Arg<AnyBuffer>()                                     \
                        .Arg<AnyBuffer>()                                     \
                        .Arg<AnyBuffer>()                                     \

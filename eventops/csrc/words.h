@@ -10,7 +10,16 @@ namespace eventops {
 
 class PhiloxWords {
  public:
-  explicit PhiloxWords(const PhiloxKey& key) : key_(key), philox_(ChosenKernels().philox) {}
+  // From word `first` of the line on.
+  explicit PhiloxWords(const PhiloxKey& key, uint64_t first = 0)
+      : key_(key), philox_(ChosenKernels().philox), next_block_(static_cast<uint32_t>(first / 4)) {
+    if (first % 4 == 0) return;
+    Refill();
+    used_ = static_cast<int>(first % 4);
+  }
+
+  // The number of words of the line that were taken, or skipped at the start.
+  uint64_t Taken() const { return uint64_t{4} * next_block_ - static_cast<uint64_t>(kWords - used_); }
 
   uint32_t Next() {
     if (used_ == kWords) Refill();
@@ -55,7 +64,7 @@ class PhiloxWords {
 
   PhiloxKey key_;
   void (*philox_)(const PhiloxKey&, uint32_t, uint32_t*);
-  uint32_t next_block_ = 0;
+  uint32_t next_block_;
   int used_ = kWords;
   uint32_t words_[kWords];
 };
