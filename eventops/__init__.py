@@ -1,5 +1,6 @@
 """Event-driven operators for JAX: ``spikes @ matrix`` at the price of the spikes."""
 
+from .delays import Delayed
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .linear import EventLinear, Linear
@@ -9,6 +10,7 @@ from .trees import split
 __version__ = "0.1.0"
 
 __all__ = [
+    "Delayed",
     "EventFixedNumConn",
     "EventFixedProb",
     "EventLinear",

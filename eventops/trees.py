@@ -11,6 +11,8 @@ import numpy as np
 
 from .backends import cpu
 from .csr import Rows
+from .delay_table import DelayTable
+from .delays import Delayed
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .linear import EventLinear, Linear
@@ -164,7 +166,8 @@ def _from_json(text) -> tuple:
     return tuple(Graph(**v) if isinstance(v, dict) else v for v in json.loads(bytes(text)))
 
 
-for _cls in (Linear, EventLinear, EventFixedProb, FixedNumConn, EventFixedNumConn, Rows):
+_CLASSES = (Linear, EventLinear, EventFixedProb, FixedNumConn, EventFixedNumConn, Rows)
+for _cls in (*_CLASSES, Delayed, DelayTable):
     jax.export.register_pytree_node_serialization(
         _cls,
         serialized_name=f"eventops.{_cls.__name__}",
