@@ -1,6 +1,7 @@
 """Event-driven operators for JAX: ``spikes @ matrix`` at the price of the spikes."""
 
 from . import profiles
+from .delays import Delayed
 from .distance_prob import EventDistanceProb
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
@@ -14,6 +15,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EventDistanceProb",
+    "Delayed",
     "EventFixedNumConn",
     "EventFixedProb",
     "EventFixedTotalNum",

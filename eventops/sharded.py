@@ -12,6 +12,7 @@ from .backends import cpu
 from .build_rows import build
 from .csr import Rows
 from .entries import listed
+from .delays import Delayed
 from .operator import Operator, spike_array, unit_events, weight_array
 from .parts import Layout, Parts, dense_weight, sparse_weight
 from .products import result_dtype, warn_of_constants
@@ -67,7 +68,8 @@ def sharded(operator, mesh, axis, *, split="post", batch=None):
     >>> op(jnp.ones(n, bool)).shape == (n,)
     True
     """
-    if not (isinstance(operator, type) and issubclass(operator, Operator)) or operator is Sharded:
+    unfit = (Sharded, Delayed)
+    if not (isinstance(operator, type) and issubclass(operator, Operator)) or operator in unfit:
         raise TypeError(
             f"sharded: operator={operator!r} must be a class of operators, for example eventops.EventLinear; "
             "its arguments come in a second call, sharded(EventLinear, mesh, 'x')(in_size, out_size, weight)"

@@ -11,8 +11,11 @@ import numpy as np
 
 from .backends import cpu
 from .csr import Rows
+from .delay_table import DelayTable
+from .delays import Delayed
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
+from .fixed_total import EventFixedTotalNum
 from .linear import EventLinear, Linear
 from .random import Graph
 from .sparse import EventSparse
@@ -165,15 +168,17 @@ def _from_json(text) -> tuple:
     return tuple(Graph(**v) if isinstance(v, dict) else v for v in json.loads(bytes(text)))
 
 
-for _cls in (
+_CLASSES = (
     Linear,
     EventLinear,
     EventFixedProb,
     FixedNumConn,
     EventFixedNumConn,
+    EventFixedTotalNum,
     EventSparse,
     Rows,
-):
+)
+for _cls in (*_CLASSES, Delayed, DelayTable):
     jax.export.register_pytree_node_serialization(
         _cls,
         serialized_name=f"eventops.{_cls.__name__}",

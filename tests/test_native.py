@@ -104,7 +104,9 @@ def test_the_table_is_frozen_and_complete():
         table["dense", "forward", "cpu"] = None
     kinds = ("dense", "uniform", "rows", "procedural")
     products = ("forward", "spike_cotangent", "weight_cotangent")
-    assert set(table) == {(k, p, b) for k in kinds for p in products for b in backends.BACKENDS}
+    pairs = {(k, p) for k in kinds for p in products}
+    pairs |= {("delayed", p) for p in ("deliver", "step", "swap", *products[1:])}
+    assert set(table) == {(*pair, b) for pair in pairs for b in backends.BACKENDS}
 
 
 # Hostile calls, straight to the registered handlers. The good call of each comes first.
@@ -143,7 +145,18 @@ COUNTS = {
     for name, value in dict(n_partners=5, conn_num=10, allow_multi=0, seed=0).items()
 }
 
+# Two rows, one tile of four posts (of which three are used), and a ring of two slots.
+CODES = np.array([0, 6, 1], np.uint16)
+RING = f32(1, 2, 4)
+AT = np.zeros((1, 1), np.int32)
+DELIVER = [RING, f32(1, 1, 2), f32(1), AT, PTR, CODES]
+
 GOOD = {
+    "DelayedStep": (DELIVER, {}, ((1, 2, 4), (1, 1, 3)), "f4"),
+    "DelayedDeliver": (DELIVER, {}, (1, 2, 4), "f4"),
+    "DelayedSpikeCotangent": ([f32(1, 3), RING, AT, PTR, CODES], {}, (1, 1, 2), "f4"),
+    "DelayedWeightCotangent": ([f32(1, 1, 2), RING, AT, PTR, CODES], {}, (1, 3), "f4"),
+    "RingSwap": ([RING, AT, f32(1, 1, 3)], {}, ((1, 2, 4), (1, 1, 3)), "f4"),
     "DenseForward": ([f32(1, 1, 2), f32(1, 2, 3)], {}, (1, 1, 3), "f4"),
     "RowsForward": ([f32(1, 1, 2), f32(1), PTR, OFFSETS], ROWS, (1, 1, 3), "f4"),
     "RowsSpikeCotangent": ([f32(1, 3), f32(1, 1, 3), PTR, OFFSETS], ROWS, (1, 1, 2), "f4"),
@@ -164,6 +177,81 @@ GOOD = {
 }
 # handler: changes of (position of an argument, "result" or the name of an attribute) to another value.
 HOSTILE = {
+    "DelayedStep": (
+        {0: f32(2, 4)},
+        {0: f32(1, 3, 4)},
+        {0: f32(1, 2, 3)},
+        {0: f32(0, 2, 4)},
+        {0: f32(2, 1, 2, 4)},
+        {0: RING.astype(np.float64)},
+        {0: f32(2**17, 2**17, 0)},
+        {1: f32(1, 2)},
+        {1: f32(1, 2, 2)},
+        {1: f32(1, 1, 3)},
+        {1: np.ones((1, 1, 2), np.int32)},
+        {2: f32(2)},
+        {2: f32(1, 4)},
+        {2: np.ones(1, np.int32)},
+        {3: AT[0]},
+        {3: AT.astype(np.int64)},
+        {3: np.zeros((1, 2), np.int32)},
+        {4: PTR[:2]},
+        {4: PTR.astype(np.int64)},
+        {5: CODES.astype(np.int32)},
+        {5: CODES.astype(np.uint8)},
+        {5: CODES[None]},
+        {"result": (((1, 2, 4), (1, 1, 5)), "f4")},
+        {"result": (((1, 2, 4), (1, 1, 0)), "f4")},
+        {"result": (((1, 2, 4), (1, 2, 3)), "f4")},
+        {"result": (((1, 2, 4), (3,)), "f4")},
+        {"result": (((2, 4), (1, 1, 3)), "f4")},
+        {"result": (((1, 2, 4), (1, 1, 3)), "f8")},
+    ),
+    "DelayedDeliver": (
+        {0: f32(1, 2, 8)},
+        {1: np.ones((1, 1, 2), np.float64)},
+        {"result": ((1, 2, 3), "f4")},
+        {"result": ((1, 2, 4), "f2")},
+    ),
+    "DelayedSpikeCotangent": (
+        {0: f32(2)},
+        {0: f32(1, 2)},
+        {1: f32(1, 3, 4)},
+        {1: RING.astype(np.float64)},
+        {2: AT.astype(np.float32)},
+        {3: PTR[:2]},
+        {4: CODES.astype(np.int16)},
+        {"result": ((1, 1, 5), "f4")},
+        {"result": ((1, 1, 2), "f2")},
+    ),
+    "DelayedWeightCotangent": (
+        {0: f32(1, 2)},
+        {0: np.ones((1, 1, 2), np.float64)},
+        {1: f32(2, 2, 4)},
+        {1: RING.astype(np.float64)},
+        {3: PTR[:2]},
+        {4: CODES[None]},
+        {"result": ((1, 2), "f4")},
+        {"result": ((2,), "f4")},
+        {"result": ((1, 3), "f2")},
+    ),
+    "RingSwap": (
+        {0: f32(2, 4)},
+        {0: f32(2, 2, 4)},
+        {0: f32(1, 0, 4)},
+        {0: f32(1, 2, 2)},
+        {0: f32(2, 2, 3)},
+        {1: AT[0]},
+        {1: AT.astype(np.int64)},
+        {2: f32(1, 3)},
+        {2: f32(1, 1, 5)},
+        {2: f32(1, 2, 3)},
+        {2: np.ones((1, 1, 3), np.float64)},
+        {"result": (((1, 2, 4), (1, 1, 2)), "f4")},
+        {"result": (((2, 4), (1, 1, 3)), "f4")},
+        {"result": (((1, 2, 4), (1, 1, 3)), "i4")},
+        {"result": (((1, 2, 4), (1, 1, 3)), "f2")},
+    ),
     "DenseForward": (
         {0: f32(2)},
         {0: f32(1, 1, 3)},
@@ -343,7 +431,9 @@ HOSTILE = {
 
 
 def ffi(name, arguments, attributes, shape, dtype):
-    out = jax.ShapeDtypeStruct(shape, jnp.dtype(dtype))
+    several = isinstance(shape[0], tuple) if shape else False
+    out = [jax.ShapeDtypeStruct(s, jnp.dtype(dtype)) for s in (shape if several else [shape])]
+    out = out if several else out[0]
     call = jax.ffi.ffi_call(cpu.target(name), out)
     return jax.block_until_ready(jax.jit(lambda *a: call(*a, **attributes))(*arguments))
 

@@ -4,12 +4,13 @@ A product is one of the three partial derivatives of the trilinear form
 ``sum_ij s[i] * w[i, j] * g[j]`` of spikes, weights and output cotangents: ``forward`` (by g),
 ``spike_cotangent`` (by s) and ``weight_cotangent`` (by w). A kind of storage is ``dense`` (a matrix),
 ``rows`` (:class:`eventops.csr.Rows`), ``uniform`` (one number for all pairs) or ``procedural`` (nothing but the
-law of a random graph, :class:`eventops.random.Graph`).
+law of a random graph, :class:`eventops.random.Graph`). Delivery into rings of future currents is a kind with products
+of its own, see ``delay_products.py``.
 """
 
 from types import MappingProxyType
 
-from . import cpu, reference
+from . import cpu, delayed_cpu, delayed_reference, reference
 
 BACKENDS = ("reference", "cpu")
 
@@ -41,6 +42,16 @@ IMPLEMENTATIONS = MappingProxyType(
         ("procedural", "forward", "cpu"): cpu.procedural_forward,
         ("procedural", "spike_cotangent", "cpu"): cpu.procedural_spike_cotangent,
         ("procedural", "weight_cotangent", "cpu"): cpu.procedural_weight_cotangent,
+        ("delayed", "deliver", "reference"): delayed_reference.deliver,
+        ("delayed", "step", "reference"): delayed_reference.step,
+        ("delayed", "swap", "reference"): delayed_reference.swap,
+        ("delayed", "spike_cotangent", "reference"): delayed_reference.spike_cotangent,
+        ("delayed", "weight_cotangent", "reference"): delayed_reference.weight_cotangent,
+        ("delayed", "deliver", "cpu"): delayed_cpu.deliver,
+        ("delayed", "step", "cpu"): delayed_cpu.step,
+        ("delayed", "swap", "cpu"): delayed_cpu.swap,
+        ("delayed", "spike_cotangent", "cpu"): delayed_cpu.spike_cotangent,
+        ("delayed", "weight_cotangent", "cpu"): delayed_cpu.weight_cotangent,
     }
 )
 

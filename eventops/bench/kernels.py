@@ -21,7 +21,7 @@ SETTINGS = {"rounds": 15, "warmup": 2, "min_sample_s": 0.01, "budget_s": 2.0, "g
 RATES = (0.001, 0.01, 0.1, 1.0)
 
 
-def compare(what: str, ours, others: dict) -> None:
+def compare(what: str, ours, others: dict, steps: int = 1) -> None:
     """Print the time of ``ours`` and how many times as long the others take.
 
     Parameters
@@ -30,11 +30,13 @@ def compare(what: str, ours, others: dict) -> None:
     ours : (callable, list)
         A function of one argument, and arguments to rotate through.
     others : dict of str to (callable, list)
+    steps : int
+        In one call; times are those of one step.
     """
     methods = []
     for name, (call, arguments) in {"ours": ours, **others}.items():
         run = functools.partial(_finished, call)
-        methods.append(Method(name, run, arguments))
+        methods.append(Method(name, run, arguments, steps))
     interleave(methods, SETTINGS)
     mine, *rest = (dict(m.samples) for m in methods)
     found = [f"{what:40s} {1e6 * stats.summary(list(mine.values()))['median']:9.1f} us"]
@@ -156,7 +158,47 @@ def procedural() -> None:
             compare(f"EventFixedNumConn {n} {k} {rate}", (_bound(_apply, op), s), others)
 
 
-SECTIONS = {f.__name__: f for f in (batches, cotangents, precision, procedural)}
+def delays() -> None:
+    """A step of a scan with delays, one for all synapses or one for each, against the product without."""
+    steps = 100
+
+    def undelayed(op, spikes):
+        return jax.lax.scan(lambda c, s: (c, op(s)[0]), None, spikes)[1]
+
+    def delayed(late, state, spikes):
+        def step(state, s):
+            state, current = late.step(state, s)
+            return state, current[0]
+
+        return jax.lax.scan(step, state, spikes)
+
+    loop = jax.jit(delayed, donate_argnums=1)
+
+    def going_on(late):
+        """The state stays where it is from call to call, as in a model."""
+        state = late.init_state()
+
+        def call(spikes):
+            nonlocal state
+            state, current = loop(late, state, spikes)
+            return current
+
+        return call
+
+    for n, k in ((4000, 80), (40_000, 80), (100_000, 1000)):
+        movies = _spikes(n, 0.01, steps, count=2)
+        for weight in (0.5, jax.nn.initializers.normal()):
+            op = nn.EventFixedNumConn(n, n, k, weight)
+            kind = "homogeneous" if weight == 0.5 else "per synapse"
+            for distinct in (1, 4, 16, 64):
+                drawn = np.random.default_rng(0).integers(0, distinct, op.n_synapses)
+                late = nn.Delayed(op, 8 if distinct == 1 else drawn)
+                others = {"undelayed": (_bound(undelayed, op), movies)}
+                what = f"{k} of {n} {kind}, {distinct} delays"
+                compare(what, (going_on(late), movies), others, steps)
+
+
+SECTIONS = {f.__name__: f for f in (batches, cotangents, precision, procedural, delays)}
 
 
 def main(names: list[str]) -> None:

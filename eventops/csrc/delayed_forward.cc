@@ -1,0 +1,209 @@
+// Delivery of events into a ring of future currents, and the exchange of the slot that is due.
+//
+// A unit of work is one tile of one vector's ring: threads write to disjoint blocks, and within a block the events
+// are taken in ascending order, so the sums do not depend on the number of threads. The ring is updated in place:
+// XLA gives input and output the same buffer.
+
+#include <algorithm>
+#include <cstring>
+
+#include "compact.h"
+#include "delayed.h"
+#include "ffi_util.h"
+#include "parallel.h"
+
+namespace eventops {
+namespace {
+
+// As in rows_forward.cc: rows are short and far apart.
+constexpr int64_t kAhead = 6;
+constexpr int64_t kMaxPrefetchBytes = 512;
+
+inline void PrefetchSpan(const void* begin, int64_t bytes) {
+  const char* p = static_cast<const char*>(begin);
+  for (int64_t i = 0; i < std::min(bytes, kMaxPrefetchBytes); i += 64) __builtin_prefetch(p + i);
+}
+
+template <typename W, typename Code, bool kHomogeneous>
+void DeliverTile(const DelayedRows<Code>& rows, int64_t t, const Event<Accumulator<W>>* events, int64_t n_events,
+                 const W* weight, int32_t position, Accumulator<W>* block) {
+  using A = Accumulator<W>;
+  const auto place = rows.PlaceAt(position);
+  for (int64_t e = 0; e < n_events; ++e) {
+    if (e + 2 * kAhead < n_events) {
+      __builtin_prefetch(rows.ptr + events[e + 2 * kAhead].index * rows.n_tiles + t);
+    }
+    if (e + kAhead < n_events) {
+      const auto next = rows.SegmentOf(events[e + kAhead].index, t);
+      PrefetchSpan(rows.codes + next.begin, (next.end - next.begin) * sizeof(Code));
+      if (!kHomogeneous) PrefetchSpan(weight + next.begin, (next.end - next.begin) * sizeof(W));
+    }
+    const auto segment = rows.SegmentOf(events[e].index, t);
+    const Code* code = rows.codes + segment.begin;
+    const int64_t n = segment.end - segment.begin;
+    if (kHomogeneous) {
+      const A value = events[e].value * Load(weight);
+      for (int64_t k = 0; k < n; ++k) block[place(code[k])] += value;
+    } else {
+      const A value = events[e].value;
+      const W* w = weight + segment.begin;
+      for (int64_t k = 0; k < n; ++k) block[place(code[k])] += value * Load(w + k);
+    }
+  }
+}
+
+// XLA gives the result the buffer of the operand; a caller who does not has it copied.
+void InPlace(const ffi::AnyBuffer& from, ffi::AnyBuffer& to) {
+  if (from.untyped_data() != to.untyped_data()) std::memcpy(to.untyped_data(), from.untyped_data(), from.size_bytes());
+}
+
+// `current` is null where the slot that is due is left alone.
+template <typename W, typename Code, typename S>
+void Deliver(ffi::ThreadPool& pool, const DelayedRows<Code>& rows, const DelayedShape& shape, const S* spikes,
+             const W* weight, const int32_t* position, Accumulator<W>* ring, Accumulator<W>* current,
+             int64_t n_out) {
+  using A = Accumulator<W>;
+  const int64_t n_vectors = shape.n_weights * shape.n_batch;
+  const auto& lists = Compact<A>(spikes, n_vectors, rows.n_in);
+  const int64_t stride = shape.homogeneous ? 1 : rows.n_synapses;
+  // An addition at a random place takes the time of about 8 streamed bytes.
+  const int64_t threads = ThreadsFor(pool, (lists.total() * rows.MeanDegree() + n_vectors * n_out / 2) * 8);
+  ParallelFor(pool, threads, rows.n_tiles * n_vectors, [&](int64_t unit) {
+    const int64_t vector = unit / rows.n_tiles, t = unit % rows.n_tiles;
+    const W* w = weight + vector / shape.n_batch * stride;
+    A* block = ring + vector * rows.RingSize() + t * rows.BlockSize();
+    const auto deliver = shape.homogeneous ? DeliverTile<W, Code, true> : DeliverTile<W, Code, false>;
+    deliver(rows, t, lists.begin(vector), lists.count(vector), w, position[vector], block);
+    if (current == nullptr) return;
+    A* due = block + rows.PlaceAt(position[vector]).base;
+    std::copy(due, due + std::min(rows.tile, n_out - t * rows.tile), current + vector * n_out + t * rows.tile);
+    std::fill(due, due + rows.tile, A(0));
+  });
+}
+
+// The step with a result `current`, or without it the delivery alone.
+ffi::Error DeliverOf(const std::string& name, ffi::ThreadPool& pool, ffi::AnyBuffer ring, ffi::AnyBuffer spikes,
+                     ffi::AnyBuffer weight, ffi::AnyBuffer position, ffi::AnyBuffer ptr, ffi::AnyBuffer codes,
+                     ffi::AnyBuffer out, ffi::AnyBuffer* current) {
+  DelayedShape shape;
+  return WithDelayedRows(name, ring, spikes, weight, position, ptr, codes, &shape, [&](auto rows) {
+    int64_t n_out = 0;
+    const int64_t V = shape.n_weights, B = shape.n_batch;
+    if (current != nullptr) {
+      auto dims = current->dimensions();
+      n_out = dims.size() == 3 ? dims[2] : 0;
+      const bool fits = n_out > (rows.n_tiles - 1) * rows.tile && n_out <= rows.n_tiles * rows.tile;
+      if (!fits || !HasShape(*current, {V, B, n_out})) return Invalid(name + ": currents must have shape (V, B, out)");
+    }
+    if (!SameShape(ring, out)) return Invalid(name + ": the new ring must have the shape of the old one");
+    return SwitchWeight(weight.element_type(), [&](auto* tag) {
+      using W = std::remove_pointer_t<decltype(tag)>;
+      using A = Accumulator<W>;
+      constexpr auto kSums = AccumulatorDtype<A>();
+      if (ring.element_type() != kSums || out.element_type() != kSums ||
+          (current != nullptr && current->element_type() != kSums)) {
+        return Invalid(name + ": rings and currents must be of the accumulator's dtype");
+      }
+      const auto deliver = [&](auto* s) {
+        InPlace(ring, out);
+        Deliver<W>(pool, rows, shape, s, static_cast<const W*>(weight.untyped_data()),
+                   static_cast<const int32_t*>(position.untyped_data()), static_cast<A*>(out.untyped_data()),
+                   current == nullptr ? nullptr : static_cast<A*>(current->untyped_data()), n_out);
+        return ffi::Error::Success();
+      };
+      if (spikes.element_type() == ffi::DataType::PRED) {
+        return deliver(static_cast<const bool*>(spikes.untyped_data()));
+      }
+      if (spikes.element_type() == kSums) return deliver(static_cast<const A*>(spikes.untyped_data()));
+      return Invalid(name + ": spikes must be bool or of the accumulator's dtype");
+    });
+  });
+}
+
+ffi::Error DelayedStepImpl(ffi::ThreadPool pool, ffi::AnyBuffer ring, ffi::AnyBuffer spikes, ffi::AnyBuffer weight,
+                           ffi::AnyBuffer position, ffi::AnyBuffer ptr, ffi::AnyBuffer codes,
+                           ffi::Result<ffi::AnyBuffer> out, ffi::Result<ffi::AnyBuffer> current) {
+  ffi::AnyBuffer due = *current;
+  return DeliverOf("delayed step", pool, ring, spikes, weight, position, ptr, codes, *out, &due);
+}
+
+ffi::Error DelayedDeliverImpl(ffi::ThreadPool pool, ffi::AnyBuffer ring, ffi::AnyBuffer spikes, ffi::AnyBuffer weight,
+                              ffi::AnyBuffer position, ffi::AnyBuffer ptr, ffi::AnyBuffer codes,
+                              ffi::Result<ffi::AnyBuffer> out) {
+  return DeliverOf("delayed delivery", pool, ring, spikes, weight, position, ptr, codes, *out, nullptr);
+}
+
+// Takes the slot at `position` out of each ring and puts `in` there, whatever the type of the numbers.
+ffi::Error RingSwapImpl(ffi::ThreadPool pool, ffi::AnyBuffer ring, ffi::AnyBuffer position, ffi::AnyBuffer in,
+                        ffi::Result<ffi::AnyBuffer> out, ffi::Result<ffi::AnyBuffer> old) {
+  const std::string name = "ring swap";
+  RingShape r;
+  auto in_dims = in.dimensions();
+  if (!ReadRing(ring, &r)) return Invalid(name + ": the ring must have shape (..., tiles, slots, tile)");
+  if (in_dims.size() != 3) return Invalid(name + ": values must have shape (V, B, out)");
+  const int64_t V = in_dims[0], B = in_dims[1], n_out = in_dims[2], n_tiles = r.n_tiles, slots = r.slots, tile = r.tile;
+  const bool fits = r.n_rings == V * B && n_out > (n_tiles - 1) * tile && n_out <= n_tiles * tile;
+  if (!fits || !SameShape(in, *old)) {
+    return Invalid(name + ": values must have shape (V, B, out), one vector for each ring, with tiles that hold it");
+  }
+  if (!SameShape(ring, *out)) return Invalid(name + ": the new ring must have the shape of the old one");
+  if (position.element_type() != ffi::DataType::S32 || !HasShape(position, {V, B})) {
+    return Invalid(name + ": positions must be int32 of shape (V, B)");
+  }
+  const auto dtype = ring.element_type();
+  if (dtype != out->element_type() || dtype != in.element_type() || dtype != old->element_type()) {
+    return Invalid(name + ": rings and values must have one dtype");
+  }
+  InPlace(ring, *out);
+  const int64_t item = static_cast<int64_t>(ffi::ByteWidth(dtype));
+  const auto* p = static_cast<const int32_t*>(position.untyped_data());
+  char* rings = static_cast<char*>(out->untyped_data());
+  const char* values = static_cast<const char*>(in.untyped_data());
+  char* due = static_cast<char*>(old->untyped_data());
+  const int64_t threads = ThreadsFor(pool, V * B * n_out * item * 2);
+  ParallelFor(pool, threads, V * B * n_tiles, [&](int64_t unit) {
+    const int64_t vector = unit / n_tiles, t = unit % n_tiles;
+    const int64_t slot_at = static_cast<uint32_t>(p[vector]) % static_cast<uint64_t>(slots);
+    char* slot = rings + ((vector * n_tiles + t) * slots + slot_at) * tile * item;
+    const int64_t width = std::min(tile, n_out - t * tile), at = (vector * n_out + t * tile) * item;
+    std::memcpy(due + at, slot, width * item);
+    std::memcpy(slot, values + at, width * item);
+    std::memset(slot + width * item, 0, (tile - width) * item);
+  });
+  return ffi::Error::Success();
+}
+
+}  // namespace
+}  // namespace eventops
+
+EVENTOPS_HANDLER(EventopsDelayedStep, eventops::DelayedStepImpl,
+                 Ffi::Bind()
+                     .Ctx<ThreadPool>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Ret<AnyBuffer>()
+                     .Ret<AnyBuffer>());
+
+EVENTOPS_HANDLER(EventopsDelayedDeliver, eventops::DelayedDeliverImpl,
+                 Ffi::Bind()
+                     .Ctx<ThreadPool>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Ret<AnyBuffer>());
+
+EVENTOPS_HANDLER(EventopsRingSwap, eventops::RingSwapImpl,
+                 Ffi::Bind()
+                     .Ctx<ThreadPool>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
+                     .Ret<AnyBuffer>()
+                     .Ret<AnyBuffer>());
