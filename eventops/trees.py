@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .backends import cpu
-from .csr import Rows
+from .csr import Columns, Rows
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .linear import EventLinear, Linear
@@ -164,7 +164,7 @@ def _from_json(text) -> tuple:
     return tuple(Graph(**v) if isinstance(v, dict) else v for v in json.loads(bytes(text)))
 
 
-for _cls in (Linear, EventLinear, EventFixedProb, FixedNumConn, EventFixedNumConn, Rows):
+for _cls in (Linear, EventLinear, EventFixedProb, FixedNumConn, EventFixedNumConn, Rows, Columns):
     jax.export.register_pytree_node_serialization(
         _cls,
         serialized_name=f"eventops.{_cls.__name__}",

@@ -4,7 +4,8 @@ A product is one of the three partial derivatives of the trilinear form
 ``sum_ij s[i] * w[i, j] * g[j]`` of spikes, weights and output cotangents: ``forward`` (by g),
 ``spike_cotangent`` (by s) and ``weight_cotangent`` (by w). A kind of storage is ``dense`` (a matrix),
 ``rows`` (:class:`eventops.csr.Rows`), ``uniform`` (one number for all pairs) or ``procedural`` (nothing but the
-law of a random graph, :class:`eventops.random.Graph`).
+law of a random graph, :class:`eventops.random.Graph`). ``update_on_pre`` and ``update_on_post`` change the weights
+of the neurons that fire.
 """
 
 from types import MappingProxyType
@@ -41,6 +42,14 @@ IMPLEMENTATIONS = MappingProxyType(
         ("procedural", "forward", "cpu"): cpu.procedural_forward,
         ("procedural", "spike_cotangent", "cpu"): cpu.procedural_spike_cotangent,
         ("procedural", "weight_cotangent", "cpu"): cpu.procedural_weight_cotangent,
+        ("dense", "update_on_pre", "reference"): reference.dense_update_on_pre,
+        ("dense", "update_on_post", "reference"): reference.dense_update_on_post,
+        ("rows", "update_on_pre", "reference"): reference.rows_update_on_pre,
+        ("rows", "update_on_post", "reference"): reference.rows_update_on_post,
+        ("dense", "update_on_pre", "cpu"): cpu.dense_update_on_pre,
+        ("dense", "update_on_post", "cpu"): cpu.dense_update_on_post,
+        ("rows", "update_on_pre", "cpu"): cpu.rows_update_on_pre,
+        ("rows", "update_on_post", "cpu"): cpu.rows_update_on_post,
     }
 )
 
