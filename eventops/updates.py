@@ -131,7 +131,7 @@ def _batch_touched(primitive, args, dims, **params):
     _no_batched_graph(dims[3:])
     operands, back = _mapped(args[:3], dims[:3], args[2].ndim - (dims[2] is not None) == 2)
     *chunks, total = _bind(primitive, *operands, *args[3:], **params)
-    return [*map(back, chunks), total], [0, 0, 0, batching.not_mapped]
+    return [*map(back, chunks), total], [0, 0, 0, None]
 
 
 def _batch_replace(primitive, args, dims, **params):
