@@ -140,7 +140,8 @@ class Plastic:
         --------
         >>> import eventops as nn
         >>> op = nn.EventFixedNumConn(100, 100, 10, 0.5)
-        >>> op.with_columns().nbytes - op.nbytes
+        >>> size = op.nbytes
+        >>> op.with_columns().nbytes - size
         6404
         """
         call = f"{type(self).__name__}.with_columns"

@@ -16,7 +16,10 @@ Depression outweighs potentiation a little, so that inputs compete for the contr
 the weights end up near the two bounds (figure 2 of the paper), and the neuron's rate depends little on that of its
 inputs.
 
-    python examples/stdp.py --rate 20 --seconds 400 --figure stdp.svg
+The paper's A_plus is 0.005, with which the competition takes half an hour of simulated time; twice that is the default
+here and shows the same in 400 s.
+
+    python examples/stdp.py --rate 20 --a-plus 0.005 --seconds 2000 --figure stdp.svg
 """
 
 import argparse
@@ -33,7 +36,7 @@ N_EX, N_IN, RATE_IN = 1000, 200, 10.0  # inputs, and Hz
 DT, TAU_M, TAU_SYN, TAU_STDP = 1.0, 20.0, 5.0, 20.0  # ms
 V_REST, V_RESET, THRESHOLD, E_EX, E_IN = -70.0, -60.0, -54.0, 0.0, -70.0  # mV
 G_MAX, G_IN = 0.015, 0.05  # in units of the leak conductance
-A_PLUS, RATIO = 0.005, 1.05
+A_PLUS, RATIO = 0.01, 1.05
 
 
 def network(seed=0) -> nn.EventLinear:
