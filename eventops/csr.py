@@ -3,13 +3,14 @@
 import dataclasses
 import functools
 import hashlib
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 MAX_SYNAPSES = 2**31 - 1
-_WIDEST_TILE = 65536
+WIDEST_TILE = 65536
 
 
 def tile_width(n_out: int, mean_out_degree: float) -> int:
@@ -25,7 +26,7 @@ def tile_width(n_out: int, mean_out_degree: float) -> int:
     while n_tiles > 2 and mean_out_degree / n_tiles < 8 and -(-n_out // (n_tiles // 2)) <= 65000:
         n_tiles = -(-n_tiles // 4) * 2
     width = -(-n_out // n_tiles)
-    return min(-(-width // 64) * 64, _WIDEST_TILE)
+    return min(-(-width // 64) * 64, WIDEST_TILE)
 
 
 def n_tiles(n_out: int, tile: int) -> int:
@@ -35,7 +36,43 @@ def n_tiles(n_out: int, tile: int) -> int:
 
 @functools.partial(
     jax.tree_util.register_dataclass,
-    data_fields=("ptr", "offsets"),
+    data_fields=("ptr", "offsets", "position"),
+    meta_fields=("n_in", "n_out", "tile"),
+)
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """The same synapses in (post, pre) order, for what is driven by post neurons; see ``columns.py``.
+
+    Attributes
+    ----------
+    ptr, offsets : array of int32 and of uint16
+        As for :class:`Rows`, with post neurons in place of rows and pre neurons cut into tiles.
+    position : array of int32, shape (n_synapses,)
+        Where each synapse stands among the rows, and so its weight.
+    n_in, n_out, tile : int
+        Number of pre and post neurons, and of pre neurons per tile.
+    """
+
+    ptr: jax.Array
+    offsets: jax.Array
+    position: jax.Array
+    n_in: int
+    n_out: int
+    tile: int
+
+    @property
+    def n_tiles(self) -> int:
+        return n_tiles(self.n_in, self.tile)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes stored, in all arrays."""
+        return self.ptr.size * 4 + self.offsets.size * 6
+
+
+@functools.partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("ptr", "offsets", "columns"),
     meta_fields=("n_in", "n_out", "tile"),
 )
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +88,8 @@ class Rows:
         The post index less ``t * tile``.
     n_in, n_out, tile : int
         Number of pre and post neurons, and of posts per tile.
+    columns : Columns, optional
+        The column index, where the rows carry it through JAX transformations.
     """
 
     ptr: jax.Array
@@ -58,6 +97,8 @@ class Rows:
     n_in: int
     n_out: int
     tile: int
+    columns: Columns | None = None
+    made_columns: ClassVar[Columns | None] = None  # set on instances by columns.of
 
     @property
     def n_tiles(self) -> int:
@@ -69,8 +110,9 @@ class Rows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes stored, in all arrays."""
-        return self.ptr.size * 4 + self.offsets.size * 2
+        """Bytes stored, in all arrays; those of a column index that was made included."""
+        columns = self.columns or self.made_columns
+        return self.ptr.size * 4 + self.offsets.size * 2 + (columns.nbytes if columns else 0)
 
     def indptr(self) -> np.ndarray:
         """Where each row starts: int64, shape (n_in + 1,)."""

@@ -9,11 +9,12 @@ import numpy as np
 
 from . import backends, random
 from .csr import Rows
+from .plasticity import Plastic
 from .products import event_product
 from .storage import PROCEDURAL, SPARSE, check_storage, check_weight
 
 
-class Operator:
+class Operator(Plastic):
     """Base of the operators: a frozen pytree whose leaves are arrays and whose rest is static.
 
     A subclass lists its array attributes in ``_arrays`` and everything else in ``_static``.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .backends import cpu
-from .csr import Rows
+from .csr import Columns, Rows
 from .delay_table import DelayTable
 from .delays import Delayed
 from .fixed_num import EventFixedNumConn, FixedNumConn
@@ -177,6 +177,7 @@ _CLASSES = (
     EventFixedTotalNum,
     EventSparse,
     Rows,
+    Columns,
 )
 for _cls in (*_CLASSES, Delayed, DelayTable):
     jax.export.register_pytree_node_serialization(

@@ -106,6 +106,7 @@ def test_the_table_is_frozen_and_complete():
     products = ("forward", "spike_cotangent", "weight_cotangent")
     pairs = {(k, p) for k in kinds for p in products}
     pairs |= {("delayed", p) for p in ("deliver", "step", "swap", *products[1:])}
+    pairs |= {(k, f"update_on_{side}") for k in ("dense", "rows") for side in ("pre", "post")}
     assert set(table) == {(*pair, b) for pair in pairs for b in backends.BACKENDS}
 
 
@@ -150,6 +151,10 @@ CODES = np.array([0, 6, 1], np.uint16)
 RING = f32(1, 2, 4)
 AT = np.zeros((1, 1), np.int32)
 DELIVER = [RING, f32(1, 1, 2), f32(1), AT, PTR, CODES]
+# Weights, spikes, traces, limits, and the graph: its rows, and its columns.
+UPDATE = [f32(3), f32(2), f32(3), f32(2), PTR, OFFSETS]
+PLACES = np.array([0, 2, 1], np.int32)
+UPDATE_BACK = [f32(3), f32(3), f32(2), f32(2), np.array([0, 1, 2, 3], np.int32), OFFSETS, PLACES]
 
 GOOD = {
     "DelayedStep": (DELIVER, {}, ((1, 2, 4), (1, 1, 3)), "f4"),
@@ -165,6 +170,15 @@ GOOD = {
     "DenseWeightCotangent": ([f32(1, 1, 2), f32(1, 1, 3)], {}, (1, 2, 3), "f4"),
     "DrawCount": ([ALL, GAPS, NONE], DRAW, (5,), "i4"),
     "DrawFill": ([ALL, GAPS, NONE, np.arange(5, dtype=np.int32) * 5], DRAW, (20,), "u2"),
+    "RowsUpdateOnPre": (UPDATE, {"tile": np.int64(3), "soft": np.int64(0)}, (3,), "f4"),
+    "RowsUpdateOnPost": (UPDATE_BACK, {"tile": np.int64(2), "soft": np.int64(1)}, (3,), "f4"),
+    "DenseUpdate": (
+        [f32(2, 3), f32(2), f32(3), f32(2)],
+        {"on_post": np.int64(0), "soft": np.int64(0)},
+        (2, 3),
+        "f4",
+    ),
+    "Replace": ([f32(3), np.array([2, -1], np.int32), f32(2)], {}, (3,), "f4"),
     "ProceduralForward": (
         [f32(1, 1, 4), f32(1), ALL, GAPS, NONE],
         {**DRAW, "prob": 0.5},
@@ -332,6 +346,66 @@ HOSTILE = {
         {1: np.ones((1, 1, 3), np.float64)},
         {"result": ((1, 3, 2), "f4")},
         {"result": ((1, 2, 3), "i4")},
+    ),
+    "RowsUpdateOnPre": (
+        {0: f32(4)},
+        {0: f32(1, 3)},
+        {0: f32(1, 1, 3)},
+        {0: f32()},
+        {0: np.ones(3, np.int32)},
+        {0: np.ones(3, np.float64)},
+        {1: f32(3)},
+        {1: f32()},
+        {1: f32(2, 2)},
+        {1: np.ones(2, np.int32)},
+        {2: f32()},
+        {2: f32(4)},
+        {2: np.ones(3, np.float64)},
+        {3: f32(3)},
+        {3: np.ones(2, np.float64)},
+        {4: PTR[:2]},
+        {4: PTR.astype(np.int64)},
+        {5: OFFSETS[:2]},
+        {5: OFFSETS.astype(np.int32)},
+        {"tile": np.int64(0)},
+        {"tile": np.int64(2)},
+        {"tile": np.int64(65_537)},
+        {"tile": None},
+        {"soft": None},
+        {"result": ((4,), "f4")},
+        {"result": ((3,), "f8")},
+        {"result": ((1, 3), "f4")},
+    ),
+    "RowsUpdateOnPost": (
+        {6: PLACES[:2]},
+        {6: PLACES.astype(np.int64)},
+        {6: PLACES.astype(np.float32)},
+        {1: f32(2)},
+        {2: f32(3)},
+    ),
+    "DenseUpdate": (
+        {0: f32(6)},
+        {0: f32(3, 2)},
+        {0: f32(1, 2, 3)},
+        {0: np.ones((2, 3), np.int32)},
+        {0: f32(2, 0)},
+        {1: f32(3)},
+        {1: np.ones(2, np.float64)},
+        {2: f32(2)},
+        {3: f32(1)},
+        {"on_post": np.int64(1)},
+        {"on_post": None},
+        {"result": ((3, 2), "f4")},
+        {"result": ((2, 3), "f2")},
+    ),
+    "Replace": (
+        {0: f32()},
+        {0: np.ones(3, np.int32)},
+        {1: np.zeros(2, np.int64)},
+        {1: np.zeros((), np.int32)},
+        {2: f32(3)},
+        {2: np.ones(2, np.float64)},
+        {"result": ((2,), "f4")},
     ),
     "DrawCount": (
         {0: ALL.astype(np.int8)},
@@ -507,6 +581,9 @@ def test_pointers_cannot_lead_outside(name, ptr):
     """Pointers that construction would never make are clamped to the buffers."""
     arguments, attributes, shape, dtype = GOOD[name]
     arguments = [np.array(ptr, np.int32) if a is PTR else a for a in arguments]
+    if name == "RowsUpdateOnPost":
+        arguments[4] = np.array([*ptr, 3], np.int32)
+        arguments[6] = np.array([-5, 2**31 - 1, -(2**31)], np.int32)
     out = np.asarray(ffi(name, arguments, attributes, shape, dtype))
     assert out.shape == shape and np.all(np.isfinite(out)) and np.all(np.abs(out) <= 6)
 

@@ -5,7 +5,8 @@ A product is one of the three partial derivatives of the trilinear form
 ``spike_cotangent`` (by s) and ``weight_cotangent`` (by w). A kind of storage is ``dense`` (a matrix),
 ``rows`` (:class:`eventops.csr.Rows`), ``uniform`` (one number for all pairs) or ``procedural`` (nothing but the
 law of a random graph, :class:`eventops.random.Graph`). Delivery into rings of future currents is a kind with products
-of its own, see ``delay_products.py``.
+of its own, see ``delay_products.py``. ``update_on_pre`` and ``update_on_post`` change the weights of the neurons that
+fire.
 """
 
 from types import MappingProxyType
@@ -52,6 +53,14 @@ IMPLEMENTATIONS = MappingProxyType(
         ("delayed", "swap", "cpu"): delayed_cpu.swap,
         ("delayed", "spike_cotangent", "cpu"): delayed_cpu.spike_cotangent,
         ("delayed", "weight_cotangent", "cpu"): delayed_cpu.weight_cotangent,
+        ("dense", "update_on_pre", "reference"): reference.dense_update_on_pre,
+        ("dense", "update_on_post", "reference"): reference.dense_update_on_post,
+        ("rows", "update_on_pre", "reference"): reference.rows_update_on_pre,
+        ("rows", "update_on_post", "reference"): reference.rows_update_on_post,
+        ("dense", "update_on_pre", "cpu"): cpu.dense_update_on_pre,
+        ("dense", "update_on_post", "cpu"): cpu.dense_update_on_post,
+        ("rows", "update_on_pre", "cpu"): cpu.rows_update_on_pre,
+        ("rows", "update_on_post", "cpu"): cpu.rows_update_on_post,
     }
 )
 

@@ -32,6 +32,13 @@ _HANDLERS = (
     "ProceduralForward",
     "ProceduralSpikeCotangent",
     "ProceduralWeightCotangent",
+    "Columns",
+    "RowsUpdateOnPre",
+    "RowsUpdateOnPost",
+    "DenseUpdate",
+    "RowsTouchedOnPre",
+    "RowsTouchedOnPost",
+    "Replace",
 )
 HOW_TO_BUILD = "install a C++17 compiler, then eventops again (pip install --force-reinstall ...)"
 
@@ -157,3 +164,53 @@ def _procedural_call(name, out, law, *operands, **more):
     # The tile has no meaning here; the draw wants one.
     arrays, attributes = random.native_arguments(law, random.whole(law), tile=1)
     return jax.ffi.ffi_call(target(name), out)(*operands, *arrays, **attributes, **more)
+
+
+# Updates of weights are made in the buffer of the weights, where XLA can let them have it.
+
+
+def _updating(name, weight):
+    out = jax.ShapeDtypeStruct(weight.shape, weight.dtype)
+    return jax.ffi.ffi_call(target(name), out, input_output_aliases={0: 0})
+
+
+def _dense_update(weight, spikes, trace, limits, on_post, rule):
+    attributes = dict(on_post=np.int64(on_post), soft=np.int64(rule == "soft"))
+    return _updating("DenseUpdate", weight)(weight, spikes, trace, limits, **attributes)
+
+
+def dense_update_on_pre(weight, spikes, trace, limits, *, shape, tile, rule):
+    return _dense_update(weight, spikes, trace, limits, False, rule)
+
+
+def dense_update_on_post(weight, spikes, trace, limits, *, shape, tile, rule):
+    return _dense_update(weight, spikes, trace, limits, True, rule)
+
+
+def rows_update_on_pre(weight, *operands, shape, tile, rule):
+    attributes = dict(tile=np.int64(tile), soft=np.int64(rule == "soft"))
+    return _updating("RowsUpdateOnPre", weight)(weight, *operands, **attributes)
+
+
+def rows_update_on_post(weight, *operands, shape, tile, rule):
+    attributes = dict(tile=np.int64(tile), soft=np.int64(rule == "soft"))
+    return _updating("RowsUpdateOnPost", weight)(weight, *operands, **attributes)
+
+
+def rows_touched(weight, spikes, trace, first, *graph, tile, chunk):
+    """The next touched synapses from number ``first`` on: positions, weights, changes, and how many there are."""
+    chunks = (*weight.shape[:-1], chunk)
+    outs = (
+        jax.ShapeDtypeStruct(chunks, "int32"),
+        jax.ShapeDtypeStruct(chunks, trace.dtype),
+        jax.ShapeDtypeStruct(chunks, trace.dtype),
+        jax.ShapeDtypeStruct((), "int32"),
+    )
+    name = "RowsTouchedOnPre" if len(graph) == 2 else "RowsTouchedOnPost"
+    call = jax.ffi.ffi_call(target(name), outs)
+    return call(weight, spikes, trace, first, *graph, tile=np.int64(tile))
+
+
+def replace(weight, position, value):
+    """The weights at these positions replaced; position -1 is none."""
+    return _updating("Replace", weight)(weight, position, value)

@@ -112,3 +112,58 @@ def procedural_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneo
     return rows_weight_cotangent(
         spikes, g, *graph, shape=shape, tile=tile, dtype=dtype, homogeneous=homogeneous
     )
+
+
+# Updates of weights. ``weight`` is as above (but never homogeneous), spikes ``(V, n)`` of the neurons that fire,
+# ``trace`` ``(V, n)`` of their partners, ``limits`` ``(V, 2)``: all but the weights of the accumulator's dtype (or
+# spikes of bool). ``rule`` is 'additive', 'soft' or a function. ``smooth`` gives what derivatives are taken of: the
+# rule goes on through 0 at silent neurons, so that the derivative in their spikes is not 0.
+
+
+def changed(rule, weight, change, low, high):
+    """What a synapse's weight becomes by a change, before it is limited."""
+    if rule == "additive":
+        return weight + change
+    if rule == "soft":
+        return weight + change * jnp.where(change > 0, high - weight, weight - low)
+    return rule(weight, change)
+
+
+def _updated(rule, weight, spikes, trace, limits, smooth):
+    """All arrays by synapse; the synapses of silent neurons keep their weights."""
+    wide = weight.astype(trace.dtype)
+    low, high = (limits[:, k].reshape(-1, *[1] * (weight.ndim - 1)) for k in (0, 1))
+    low, high = jnp.broadcast_to(low, weight.shape), jnp.broadcast_to(high, weight.shape)
+    change = spikes.astype(trace.dtype) * trace if smooth else _times(spikes, trace)
+    new = changed(rule, wide, change, low, high)
+    silent = new.astype(weight.dtype) if smooth else weight
+    limited = jnp.clip(new, low, high).astype(weight.dtype)
+    return jnp.where(spikes != jnp.zeros((), spikes.dtype), limited, silent)
+
+
+def dense_update_on_pre(weight, spikes, trace, limits, *, shape, tile, rule, smooth=False):
+    spikes = jnp.broadcast_to(spikes[:, :, None], weight.shape)
+    trace = jnp.broadcast_to(trace[:, None, :], weight.shape)
+    return _updated(rule, weight, spikes, trace, limits, smooth)
+
+
+def dense_update_on_post(weight, spikes, trace, limits, *, shape, tile, rule, smooth=False):
+    spikes = jnp.broadcast_to(spikes[:, None, :], weight.shape)
+    trace = jnp.broadcast_to(trace[:, :, None], weight.shape)
+    return _updated(rule, weight, spikes, trace, limits, smooth)
+
+
+def rows_update_on_pre(
+    weight, spikes, trace, limits, ptr, offsets, *, shape, tile, rule, smooth=False
+):
+    pre, post = _synapses(ptr, offsets, shape, tile)
+    return _updated(rule, weight, spikes[:, pre], trace[:, post], limits, smooth)
+
+
+def rows_update_on_post(
+    weight, spikes, trace, limits, ptr, offsets, position, *, shape, tile, rule, smooth=False
+):
+    """The rows are those of the column index."""
+    post, pre = _synapses(ptr, offsets, shape[::-1], tile)
+    new = _updated(rule, weight[:, position], spikes[:, post], trace[:, pre], limits, smooth)
+    return weight.at[:, position].set(new, mode="promise_in_bounds", unique_indices=True)
