@@ -11,8 +11,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from .backends import cpu
 from .build_rows import build
 from .csr import Rows
-from .entries import listed
 from .delays import Delayed
+from .entries import listed
 from .operator import Operator, spike_array, unit_events, weight_array
 from .parts import Layout, Parts, dense_weight, sparse_weight
 from .products import result_dtype, warn_of_constants
