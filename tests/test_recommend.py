@@ -270,14 +270,9 @@ def test_crossovers_of_a_known_law(results):
     assert dense.loc[0.1, "kind"] == "never" and math.isnan(dense.loc[0.1, "rate"])
 
 
-@pytest.mark.parametrize("rows", ["all", "one job", "none", "failures"])
-def test_the_map_is_drawn_whatever_was_measured(rows):
-    points = {
-        "all": lambda: made.points(batches=(1,)),
-        "one job": lambda: made.points(jobs=made.JOBS[:1], modes=("call",), batches=(1,)),
-        "none": lambda: made.points(jobs=()),
-        "failures": lambda: made.with_failures(made.points(jobs=made.JOBS[:4])),
-    }[rows]()
+@pytest.mark.parametrize("rows", ["all", "none"])
+def test_the_map_says_who_is_fastest_or_that_nothing_is_known(rows):
+    points = made.points(batches=(1,), jobs=made.JOBS if rows == "all" else ())
     with theme():
         fig = figures_map.map(findings.prepare(points), made.MACHINE)
     said = " ".join(t.get_text() for t in fig.findobj(Text))
