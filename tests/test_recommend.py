@@ -267,6 +267,7 @@ def test_crossovers_of_a_known_law(results):
     assert dense.loc[1.0, "kind"] == "at"
     assert dense.loc[1.0, "low"] < truth < dense.loc[1.0, "high"]
     assert dense.loc[1.0, "rate"] == pytest.approx(truth, rel=0.4)
+    assert set(decide.crossovers(curves, [4_000], "scan", 6e7)["kind"]) == {"does not fit"}
     assert dense.loc[0.1, "kind"] == "never" and math.isnan(dense.loc[0.1, "rate"])
 
 

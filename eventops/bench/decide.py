@@ -180,12 +180,20 @@ def mode_of(rows: list[dict]) -> str:
 PROBABILITIES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def crossovers(curves: dict, sizes: list[int], mode: str) -> pd.DataFrame:
+def matrix_fits(n: int, memory_bytes: float, item: int = 4) -> bool:
+    """Whether a full matrix of n by n weights fits the machine."""
+    return n * n * item <= memory_bytes
+
+
+def crossovers(
+    curves: dict, sizes: list[int], mode: str, memory_bytes: float = math.inf
+) -> pd.DataFrame:
     """Above which firing rate a full matrix is faster than stored synapses.
 
     One row for each size, connection probability and ``faster``: the dense product, or `EventLinear` on a full matrix.
     ``kind`` is ``at`` (``rate``, with the ``low`` and ``high`` at which the 95 % interval of the ratio reaches 1),
-    ``never`` (not up to all inputs active), ``always`` (from the lowest rate on) or ``unknown``.
+    ``never`` (not up to all inputs active), ``always`` (from the lowest rate on), ``does not fit`` (the matrix, into
+    memory) or ``unknown``.
     """
     rows = []
     ours = curves.get((cost.OURS, "sparse", mode))
@@ -197,7 +205,9 @@ def crossovers(curves: dict, sizes: list[int], mode: str) -> pd.DataFrame:
         for n in sizes:
             for prob in PROBABILITIES:
                 row = {"n": n, "prob": prob, "mode": mode, "faster": name, "kind": "unknown"}
-                if ours is not None and other is not None:
+                if not matrix_fits(n, memory_bytes):
+                    row["kind"] = "does not fit"
+                elif ours is not None and other is not None:
                     row |= crossing(ours, other, n, n, prob)
                     always = row["rate"] == RATES[0]
                     row["kind"] = "always" if always else "at" if row["rate"] > 0 else "never"
@@ -210,7 +220,8 @@ def tables(points: pd.DataFrame, machine: dict) -> dict[str, pd.DataFrame]:
     """``holdout``, each measured time beside its prediction; ``contests`` and ``crossovers`` of a run."""
     rows, caches = rows_of(points), machine.get("caches") or {}
     predicted = out_of_fold(rows, caches)
-    crossed = crossovers(cost.fit(rows, caches), sizes_of(rows), mode_of(rows))
+    memory = machine.get("memory_bytes") or math.inf
+    crossed = crossovers(cost.fit(rows, caches), sizes_of(rows), mode_of(rows), memory)
     return {"holdout": predicted, "contests": contests(predicted), "crossovers": crossed}
 
 
