@@ -278,3 +278,17 @@ def test_the_map_says_who_is_fastest_or_that_nothing_is_known(rows):
         fig = figures_map.map(findings.prepare(points), made.MACHINE)
     said = " ".join(t.get_text() for t in fig.findobj(Text))
     assert "Too few points" in said if rows == "none" else "fastest" in said
+
+
+@pytest.mark.parametrize(
+    "jobs, rates", [((), (0.1,)), (made.JOBS[:1], (0.1,)), (made.JOBS[:2], (0.0, 0.1))]
+)
+def test_tables_of_a_run_that_says_little(tmp_path, jobs, rates):
+    """They are written, read back and reported, whatever there is in them."""
+    points = made.points(jobs=jobs, rates=rates, batches=(1,))
+    frames = decide.tables(points, made.MACHINE)
+    for name, frame in frames.items():
+        table.write(frame, tmp_path / f"{name}.csv")
+    read = {name: pd.read_csv(tmp_path / f"{name}.csv") for name in frames}
+    score = decide.summary(read)["score"]
+    assert score["n"] == len(frames["contests"]) and score["points"] == len(frames["holdout"])
