@@ -21,12 +21,16 @@ include: "workflow/rules/verify.smk"
 include: "workflow/rules/measure.smk"
 # records -> tables
 include: "workflow/rules/table.smk"
+# tables -> predictions put to the test, and crossovers
+include: "workflow/rules/decide.smk"
 # tables -> figures
 include: "workflow/rules/plots.smk"
 # whole networks -> table and figure
 include: "workflow/rules/networks.smk"
 # tables and figures -> report, and the verdict
 include: "workflow/rules/report.smk"
+# two sets of results -> what became faster or slower
+include: "workflow/rules/compare.smk"
 
 
 rule all:

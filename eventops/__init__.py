@@ -7,6 +7,7 @@ from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .fixed_total import EventFixedTotalNum
 from .linear import EventLinear, Linear
+from .recommend import recommend
 from .sharded import sharded
 from .sparse import EventSparse
 from .trees import split
@@ -24,6 +25,7 @@ __all__ = [
     "FixedNumConn",
     "Linear",
     "profiles",
+    "recommend",
     "sharded",
     "split",
 ]

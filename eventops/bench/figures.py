@@ -16,16 +16,18 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from . import figures_cost, figures_time, findings
+from . import figures_cost, figures_map, figures_time, findings
 from .figures_style import INK, PAPER, theme
 
-NAMES = ("answer", "time", "events", "population", "memory", "speedup", "roofline", "build")
+NAMES = ("map", "answer", "time", "events", "population", "memory", "speedup", "roofline", "build")
 # For the head of a README; the page has the same lines, for every configuration, in "time".
 HERO = "hero"
 
 
 def _draw(name: str, table: pd.DataFrame, view: pd.DataFrame, machine: dict) -> Figure:
     """The figure called ``name``."""
+    if name == "map":
+        return figures_map.map(table, machine)
     if name == "speedup":
         return figures_time.speedup(table, view)
     if name == "roofline":

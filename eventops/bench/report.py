@@ -187,6 +187,7 @@ def write(
     config: dict,
     out: Path,
     command: str = "snakemake --cores all",
+    decision: dict | None = None,
 ) -> None:
     """Write the report of one run.
 
@@ -204,6 +205,8 @@ def write(
         The HTML file; it replaces an older one whole.
     command : str
         The command line that repeats the run.
+    decision : dict, optional
+        What `eventops.bench.decide.summary` found; without it the page has no hold-out test and no crossovers.
 
     Raises
     ------
@@ -232,6 +235,7 @@ def write(
         **report_parts.evidence(table, view, jobs, checks),
         rows=report_parts.rows(table, MOST_ROWS),
         jobs=job_rows,
+        decision=decision,
         captions=report_parts.CAPTIONS,
         sections=SECTIONS,
         facts=facts(machine),

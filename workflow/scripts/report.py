@@ -2,12 +2,17 @@
 
 from pathlib import Path
 
-from eventops.bench import log, record, report, table
+import pandas as pd
+from eventops.bench import decide, log, record, report, table
 
 with log.to_file(snakemake.log[0]):
     tables = [table.read(snakemake.input[name], name) for name in ("points", "jobs", "checks")]
     machine = record.load(snakemake.input.machine, "machine")
     figures = Path(snakemake.input.figures[0]).parent
     out = Path(snakemake.output[0])
-    report.write(*tables, machine, figures, snakemake.params.config, out)
+    frames = {
+        name: pd.read_csv(snakemake.input[name]) for name in ("holdout", "contests", "crossovers")
+    }
+    found = decide.summary(frames)
+    report.write(*tables, machine, figures, snakemake.params.config, out, decision=found)
     print(f"{out}: {out.stat().st_size} bytes")
