@@ -1,13 +1,19 @@
-"""The tables and figures to one page."""
+"""The tables and figures to one page, and the configuration beside it."""
 
 from pathlib import Path
 
 from eventops.bench import log, record, report, table
 
 with log.to_file(snakemake.log[0]):
-    tables = [table.read(snakemake.input[name], name) for name in ("points", "jobs", "checks")]
-    machine = record.load(snakemake.input.machine, "machine")
-    figures = Path(snakemake.input.figures[0]).parent
-    out = Path(snakemake.output[0])
-    report.write(*tables, machine, figures, snakemake.params.config, out)
-    print(f"{out}: {out.stat().st_size} bytes")
+    names = ("points", "jobs", "checks", "degrees")
+    tables = {name: table.read(snakemake.input[name], name) for name in names}
+    report.write(
+        **tables,
+        generators=record.load(snakemake.input.generators, "generators"),
+        machine=record.load(snakemake.input.machine, "machine"),
+        figures_dir=Path(snakemake.input.figures[0]).parent,
+        config=snakemake.params.config,
+        out=Path(snakemake.output.page),
+    )
+    record.write_text(snakemake.output.config, report.plain(snakemake.params.config))
+    print(f"{snakemake.output.page}: {Path(snakemake.output.page).stat().st_size} bytes")
