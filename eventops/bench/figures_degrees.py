@@ -89,8 +89,10 @@ def generators(table: pd.DataFrame | None):
             i = names.index(name)
             color = PALETTE[(0, 1, 2, 4, 3, 7)[i % 6]]
             text = f"{name}: {p_text(rows['p'].iloc[0])}"
-            if (rows["observed"] > 0).sum() == 1 and rows["width"].iloc[0] == 1:
-                text += f", all have {rows.loc[rows['observed'].idxmax(), 'first']}"
+            one = rows[rows["observed"] > 0]
+            if len(one) == 1:  # a spike that leaves the panel
+                low, width = one["first"].iloc[0], one["width"].iloc[0]
+                text += f", all within {low} to {low + width - 1}" if width > 1 else f", all {low}"
             if name == OURS:
                 handles[text] = _points(ax, rows, color, MARKERS[0])
                 continue
