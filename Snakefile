@@ -23,6 +23,8 @@ include: "workflow/rules/verify.smk"
 include: "workflow/rules/measure.smk"
 # records -> tables
 include: "workflow/rules/table.smk"
+# tables -> predictions put to the test, and crossovers
+include: "workflow/rules/decide.smk"
 # tables -> figures
 include: "workflow/rules/plots.smk"
 # tables and figures -> report, and the verdict

@@ -3,6 +3,7 @@
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .linear import EventLinear, Linear
+from .recommend import recommend
 from .sharded import sharded
 from .trees import split
 
@@ -14,6 +15,7 @@ __all__ = [
     "EventLinear",
     "FixedNumConn",
     "Linear",
+    "recommend",
     "sharded",
     "split",
 ]

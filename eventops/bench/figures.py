@@ -16,10 +16,10 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from . import figures_cost, figures_degrees, figures_time, findings
+from . import figures_cost, figures_degrees, figures_map, figures_time, findings
 from .figures_style import INK, PAPER, theme
 
-NAMES = ("answer", "time", "events", "population", "memory", "speedup", "roofline", "build")
+NAMES = ("map", "answer", "time", "events", "population", "memory", "speedup", "roofline", "build")
 NAMES += ("degrees", "generators")
 # For the head of a README; the page has the same lines, for every configuration, in "time".
 HERO = "hero"
@@ -27,6 +27,8 @@ HERO = "hero"
 
 def _draw(name: str, table: pd.DataFrame, view: pd.DataFrame, machine: dict, degrees) -> Figure:
     """The figure called ``name``."""
+    if name == "map":
+        return figures_map.map(table, machine)
     if name == "speedup":
         return figures_time.speedup(table, view)
     if name in ("degrees", "generators"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 import pandas as pd
 import seaborn as sns
@@ -21,16 +20,11 @@ from .figures_style import (
     si,
     some,
     times,
+    tint,
     words,
 )
 
 CELL_INK = "#111111"  # text on a tinted cell: dark in either theme, so not INK
-
-
-def tint(color: str, amount: float = 0.45) -> str:
-    """A colour mixed with white, pale enough for dark text on it."""
-    rgb = np.array(matplotlib.colors.to_rgb(color))
-    return matplotlib.colors.to_hex(1 - amount * (1 - rgb))
 
 
 def answer(view: pd.DataFrame):

@@ -79,6 +79,12 @@ def times(ratio) -> str:
     return f"{ratio:.3g}×" if ratio >= 10 or 0.5 < ratio < 2 else f"{ratio:.2g}×"
 
 
+def tint(color: str, amount: float = 0.45) -> str:
+    """A colour mixed with white, pale enough for dark text on it."""
+    rgb = np.array(matplotlib.colors.to_rgb(color))
+    return matplotlib.colors.to_hex(1 - amount * (1 - rgb))
+
+
 def method_style(names) -> dict[str, dict]:
     """Colour, marker and dashes of each method; the same method always looks the same."""
     order = [*METHODS, *sorted(set(names) - set(METHODS))]

@@ -53,6 +53,14 @@ def slug() -> str:
     return re.sub(r"[^a-z0-9]+", "-", text).strip("-")
 
 
+def alike(facts: dict) -> bool:
+    """Whether recorded facts are of a machine like this one: CPU, vector instructions, cores and memory."""
+    gib = round(memory_bytes() / 2**30)
+    here = (_cpu_name(), _isa(), os.cpu_count(), gib)
+    there = (facts.get(name) for name in ("cpu", "isa", "n_cores"))
+    return here == (*there, round((facts.get("memory_bytes") or 0) / 2**30))
+
+
 def facts(version: str, native: dict) -> dict:
     """Everything that goes into ``machine.json`` except the slug's override.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from eventops.bench import figures, record, report, table
+from eventops.bench import decide, figures, record, report, table
 
 NO_GENERATORS = {"graphs": []}
 
@@ -64,12 +64,16 @@ def rebuild(results: Path, out: Path | None = None) -> Path:
         path = out / "tables" / f"{name}.csv"
         table.write(frame, path)
         frames[name] = table.read(path, name)
+    decided = decide.tables(frames["points"], machine)
+    for name, frame in decided.items():
+        table.write(frame, out / "tables" / f"{name}.csv")
     tables = [frames[name] for name in ("points", "jobs", "checks")]
     figures.draw_all(*tables, machine, out / "figures", frames["degrees"])
     page = out / "report.html"
     report.write(
         **frames,
         generators=generators,
+        decision=decide.summary(decided),
         machine=machine,
         figures_dir=out / "figures",
         config=config,

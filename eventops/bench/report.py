@@ -203,6 +203,7 @@ def write(
     out: Path,
     degrees: pd.DataFrame | None = None,
     generators: dict | None = None,
+    decision: dict | None = None,
 ) -> None:
     """Write the report of one run.
 
@@ -222,6 +223,8 @@ def write(
         The table of degree histograms, for its download.
     generators : dict, optional
         What `eventops.bench.generators.run` found.
+    decision : dict, optional
+        What `eventops.bench.decide.summary` found; without it the page has no hold-out test and no crossovers.
 
     Raises
     ------
@@ -266,6 +269,7 @@ def write(
         graphs=report_parts.graphs(generators),
         commits=commits(jobs),
         config_file=config_link(config),
+        decision=decision,
         captions=report_parts.CAPTIONS,
         sections=SECTIONS,
         facts=facts(machine),

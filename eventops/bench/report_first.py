@@ -17,8 +17,6 @@ def first(
         "claims": claims.claims(table, view, jobs, checks),
         "families_first": families(view),
         "short": short(findings.fastest(view), view),
-        # A sentence of the cost model's own check on points that it never saw; none without such a model.
-        "holdout": "",
     }
 
 

@@ -17,6 +17,8 @@ from .figures_style import method_style, percent, si, times
 from .oracle import OTHER_GRAPH
 
 CAPTIONS = {
+    "map": "Fastest operator by firing rate, connection probability and population, and the smallest; hatched where "
+    "no measured point is on all sides",
     "answer": "Fastest method at each firing rate, fewest bytes and crossover, by configuration",
     "time": "Time per call against firing rate, eventops and the other methods",
     "events": "Time of eventops against active inputs, log-log, with fitted slopes",

@@ -1,5 +1,6 @@
 rule report:
     input:
+        **DECISION,
         machine=MACHINE_JSON,
         points=f"{RESULTS}/tables/points.csv",
         jobs=f"{RESULTS}/tables/jobs.csv",

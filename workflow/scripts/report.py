@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
-from eventops.bench import log, record, report, table
+import pandas as pd
+from eventops.bench import decide, log, record, report, table
 
 with log.to_file(snakemake.log[0]):
     names = ("points", "jobs", "checks", "degrees")
     tables = {name: table.read(snakemake.input[name], name) for name in names}
+    decided = ("holdout", "contests", "crossovers")
     report.write(
         **tables,
         generators=record.load(snakemake.input.generators, "generators"),
+        decision=decide.summary({name: pd.read_csv(snakemake.input[name]) for name in decided}),
         machine=record.load(snakemake.input.machine, "machine"),
         figures_dir=Path(snakemake.input.figures[0]).parent,
         config=snakemake.params.config,
