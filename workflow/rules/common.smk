@@ -15,14 +15,18 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error))
 
-os.environ[progress.TOTAL] = str(len(JOBS))  # for the line that says how far a measurement is
+os.environ[progress.TOTAL] = str(
+    len(JOBS)
+)  # for the line that says how far a measurement is
 
 MACHINE = machine.slug() if config["machine"] == "auto" else config["machine"]
 RESULTS = f"{config['results']}/{MACHINE}"
 LOGS = f"{RESULTS}/logs"
 REPORT = f"{RESULTS}/report.html"
 VERDICT = f"{RESULTS}/verified.txt"
-TABLES = [f"{RESULTS}/tables/{name}.csv" for name in ("points", "jobs", "checks", "degrees")]
+TABLES = [
+    f"{RESULTS}/tables/{name}.csv" for name in ("points", "jobs", "checks", "degrees")
+]
 MACHINE_JSON = f"{RESULTS}/machine.json"
 GENERATORS_JSON = f"{RESULTS}/generators.json"
 
