@@ -15,9 +15,8 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error))
 
-os.environ[progress.TOTAL] = str(
-    len(JOBS)
-)  # for the line that says how far a measurement is
+# For the line that says how far a measurement is.
+os.environ[progress.TOTAL] = str(len(JOBS))
 
 MACHINE = machine.slug() if config["machine"] == "auto" else config["machine"]
 RESULTS = f"{config['results']}/{MACHINE}"
