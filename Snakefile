@@ -15,6 +15,8 @@ report: "workflow/report/workflow.rst"
 # config -> jobs
 include: "workflow/rules/common.smk"
 include: "workflow/rules/machine.smk"
+# the peers' generators -> their statistics
+include: "workflow/rules/generators.smk"
 # jobs -> verified jobs
 include: "workflow/rules/verify.smk"
 # verified jobs -> timed records

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from eventops.bench.table import POINT_COLUMNS
+from eventops.bench.table import degrees as degree_table
 
 RATES = (0.001, 0.01, 0.1, 0.5)
 PEERS = ("jnp-dense", "bcoo", "scipy-csr", "brainevent", "torch")
@@ -215,3 +216,36 @@ MACHINE = {
     "generated_at": "2026-01-01T00:00:00Z",
 }
 CONFIG = {"name": "default", "sweep": {"rates": list(RATES), "sizes": [1000, 4000]}, "seed": 0}
+
+
+def generators() -> dict:
+    """What `eventops.bench.generators.run` gives: ours passes, one fails, one is absent."""
+    bins = {"n_pre": 40, "n_post": 30, "side": "out", "law": "binomial(30, 0.1)", "first": 0}
+    bins |= {"width": 1, "observed": [2, 6, 9, 9, 8, 6], "expected": [1.7, 5.7, 9.1, 9.4, 7.1, 4.1]}
+    test = {"test": "out-degree-histogram", "is_p_value": True, "note": "made up"}
+    common = {"rule": "independent pairs, p = 0.1", "n_pre": 40, "n_post": 30, "reason": ""}
+    return {
+        "graphs": [
+            common
+            | {"generator": "eventops", "status": "ok", "histograms": [bins]}
+            | {"findings": [test | {"value": 0.4, "passed": True}]},
+            common
+            | {"generator": "other", "status": "failed", "reason": "density: too low"}
+            | {"findings": [test | {"value": 0.0, "passed": False}], "histograms": [bins]},
+            common
+            | {"generator": "gone", "status": "absent", "reason": "gone is not installed"}
+            | {"findings": [], "histograms": []},
+        ]
+    }
+
+
+def degrees(table: pd.DataFrame) -> pd.DataFrame:
+    """A table like ``degrees.csv``: one job's histogram, and those of `generators`."""
+    graphs = generators()
+    verified = {
+        "job": {"id": table["job"].iloc[-1], "operator": "EventFixedProb"}
+        | {"conn_kind": "prob", "conn": "0.1", "efferent_target": "post"},
+        "p_values": {"out-degree-histogram": 0.4},
+        "histograms": graphs["graphs"][0]["histograms"],
+    }
+    return degree_table([verified], graphs)

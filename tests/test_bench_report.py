@@ -44,10 +44,12 @@ def write(tmp_path, table, checks=None, machine=made.MACHINE, config=made.CONFIG
     checks = made.checks(table) if checks is None else checks
     folder = tmp_path / "figures"
     folder.mkdir(parents=True, exist_ok=True)
+    degrees = made.degrees(table) if len(table) else None
     if draw:
-        figures.draw_all(table, jobs, checks, machine, folder)
+        figures.draw_all(table, jobs, checks, machine, folder, degrees)
     out = tmp_path / "report.html"
-    report.write(table, jobs, checks, machine, folder, config, out)
+    more = {"degrees": degrees, "generators": made.generators() if len(table) else None}
+    report.write(table, jobs, checks, machine, folder, config, out, **more)
     return out.read_text(encoding="utf-8")
 
 
@@ -112,9 +114,11 @@ def test_every_row_is_there_and_downloads_are_the_tables(text):
     body = text[text.index('id="every-row"') :]
     body = body[: body.index("</table>")]
     assert body.count("<tr>") == len(table) + 1
+    # Every row leads to its raw record.
+    assert body.count(">JSON</a>") == len(table)
     links = dict(re.findall(r'href="data:[^,"]*;base64,([^"]*)" download="([^"]*)"', text))
     names = {name: base64.b64decode(data) for data, name in links.items()}
-    assert len(names) == 3
+    assert len(names) == 5 and names["run.yaml"].startswith(b"name: default")
     (name,) = [n for n in names if n.startswith("points")]
     raw = gzip.decompress(names[name]) if name.endswith(".gz") else names[name]
     read = pd.read_csv(BytesIO(raw))

@@ -16,20 +16,23 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from . import figures_cost, figures_map, figures_time, findings
+from . import figures_cost, figures_degrees, figures_map, figures_time, findings
 from .figures_style import INK, PAPER, theme
 
 NAMES = ("map", "answer", "time", "events", "population", "memory", "speedup", "roofline", "build")
+NAMES += ("degrees", "generators")
 # For the head of a README; the page has the same lines, for every configuration, in "time".
 HERO = "hero"
 
 
-def _draw(name: str, table: pd.DataFrame, view: pd.DataFrame, machine: dict) -> Figure:
+def _draw(name: str, table: pd.DataFrame, view: pd.DataFrame, machine: dict, degrees) -> Figure:
     """The figure called ``name``."""
     if name == "map":
         return figures_map.map(table, machine)
     if name == "speedup":
         return figures_time.speedup(table, view)
+    if name in ("degrees", "generators"):
+        return getattr(figures_degrees, name)(degrees)
     if name == "roofline":
         return figures_cost.roofline(view, machine)
     module = figures_time if hasattr(figures_time, name) else figures_cost
@@ -66,6 +69,7 @@ def draw_all(
     checks: pd.DataFrame,
     machine: dict,
     out_dir: Path,
+    degrees: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Draw every figure of ``NAMES``, and ``HERO``, as ``<name>.svg`` and ``<name>.png``.
 
@@ -77,6 +81,8 @@ def draw_all(
         The machine's facts; the roofline reads its measured bandwidth.
     out_dir : pathlib.Path
         Made if it isn't there; each file replaces an older one whole.
+    degrees : pandas.DataFrame, optional
+        The table of degree histograms; without it their figures say that there is none.
 
     Returns
     -------
@@ -90,7 +96,7 @@ def draw_all(
     written = []
     with theme():
         for name in NAMES:
-            written += save(_draw(name, table, view, machine), name, out_dir)
+            written += save(_draw(name, table, view, machine, degrees), name, out_dir)
         written += save(hero(points, machine, jobs=jobs), HERO, out_dir)
     return written
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import traceback
 from pathlib import Path
+
+
+def _tell(terminal: int, text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody may be there to read it any more
+        os.write(terminal, (text + "\n").encode())
 
 
 @contextlib.contextmanager
@@ -14,6 +20,7 @@ def to_file(path: str | os.PathLike):
     """Redirect standard output and error, of this process and of native code in it, to a file.
 
     An exception is written to the log with its traceback and then raised on, so that the rule fails.
+    Yields a function that prints one line to the standard error of before, for a person who waits.
     """
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -23,7 +30,7 @@ def to_file(path: str | os.PathLike):
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
         try:
-            yield
+            yield functools.partial(_tell, kept[1])
         except BaseException:
             traceback.print_exc()
             raise

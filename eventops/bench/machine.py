@@ -178,6 +178,25 @@ def versions() -> dict[str, str | None]:
     return found
 
 
+def commit() -> str | None:
+    """The commit of the checkout that this code lies in, with ``-dirty`` after local changes.
+
+    None where it lies in no checkout of its own, as an installed package does.
+    """
+    here = Path(__file__).resolve()
+
+    def git(*arguments):
+        return subprocess.run(
+            ["git", "-C", str(here.parent), *arguments], capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)
+        return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def fingerprint(*extra: str) -> str:
     """A short hash of the operators' sources and of the named modules of the benchmark.
 

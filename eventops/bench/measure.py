@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,7 +20,12 @@ SCAN_BYTES = 2**26
 """Most bytes of stacked spikes in one scan."""
 
 
-def run(job: dict[str, Any], verified: dict[str, Any], memory_bytes: int | None = None) -> dict:
+def run(
+    job: dict[str, Any],
+    verified: dict[str, Any],
+    memory_bytes: int | None = None,
+    progress: Callable[[int, int, str], None] = lambda done, points, what: None,
+) -> dict:
     """Measure a job.
 
     Parameters
@@ -30,6 +36,8 @@ def run(job: dict[str, Any], verified: dict[str, Any], memory_bytes: int | None 
         Its verify record. A point that did not pass is not timed.
     memory_bytes
         Physical memory; asked from the system by default.
+    progress
+        Called before each point with the number of points done, that of all, and what comes next.
 
     Returns
     -------
@@ -50,7 +58,8 @@ def run(job: dict[str, Any], verified: dict[str, Any], memory_bytes: int | None 
         bench = _Bench(job, limit)
         result["construct"] = bench.construct
         result["n_synapses"] = bench.op.n_synapses
-        for rate, batch, mode in grid:
+        for i, (rate, batch, mode) in enumerate(grid):
+            progress(i, len(grid), f"rate {rate}, batch {batch}, {mode}")
             reason = refused[rate, batch]
             if reason:
                 result["points"].append(_row(rate, batch, mode, OURS, *reason))

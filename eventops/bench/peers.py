@@ -171,7 +171,7 @@ def _scipy_csr(op, job) -> Peer:
 
 
 def _brainevent(op, job) -> Peer:
-    brainevent = _module("brainevent", "peers")
+    brainevent = module("brainevent", "peers")
     weight, shape = op.weight, (op.in_size, op.out_size)
     if is_dense(op):
         matrix = _dense(op)
@@ -207,7 +207,7 @@ def _brainevent_jit(op, job) -> Peer:
         raise Unable("it is compared with one float32 weight alone")
     if not job["allow_self_conn"]:
         raise Unable("it cannot leave out the connections of a neuron to itself")
-    brainevent = _module("brainevent", "peers")
+    brainevent = module("brainevent", "peers")
     law = (op.weight, float(job["conn"]), job["seed"] % 2**31)
     # corder: the rows of active inputs are drawn, rather than the columns of all outputs.
     matrix = brainevent.JITCScalarR(law, shape=(op.in_size, op.out_size), corder=True)
@@ -222,7 +222,7 @@ def _brainevent_jit(op, job) -> Peer:
 
 
 def _torch(op, job) -> Peer:
-    torch = _module("torch", "torch")
+    torch = module("torch", "torch")
     dtype = getattr(torch, job["dtype"])
     if is_dense(op):
         dense = np.asarray(_dense(op))
@@ -257,12 +257,14 @@ def _torch(op, job) -> Peer:
     return Peer(None, step, prepare, nbytes, True, False)
 
 
-def _module(name: str, extra: str):
+def module(name: str, extra: str | None = None):
+    """Import a peer, or say that it is absent and how to get it."""
     try:
         return importlib.import_module(name)
     except ImportError as error:
         raise Absent(
-            f"{name} is not installed ({error}); pip install 'eventops[{extra}]'"
+            f"{name} is not installed ({error}); pip install "
+            + (f"'eventops[{extra}]'" if extra else name)
         ) from error
 
 

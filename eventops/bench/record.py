@@ -17,7 +17,7 @@ from typing import Any
 SCHEMA_VERSION = 1
 """Raised when the meaning of a field changes; `load` refuses records of another version."""
 
-KINDS = ("machine", "verify", "record", "network")
+KINDS = ("machine", "verify", "record", "network", "generators")
 
 
 def write(path: str | os.PathLike, kind: str, content: dict[str, Any]) -> Path:

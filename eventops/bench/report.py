@@ -22,7 +22,8 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from . import figures, findings, report_parts
+from . import figures, findings, report_first, report_parts
+from . import machine as this_machine
 from .figures_style import GRID, INK, PALETTE, PAPER, percent, si, times
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -41,7 +42,7 @@ SECTIONS = (
     ("build", "Build time"),
     ("graphs", "Graphs"),
     ("machine", "Machine"),
-    ("again", "Reproduce"),
+    ("again", "Reproduce this"),
     ("rows", "Every row"),
 )
 
@@ -138,6 +139,20 @@ def facts(machine: dict) -> list[tuple[str, str]]:
     return [(name, str(text)) for name, text in lines.items() if text not in (None, "")]
 
 
+def commits(jobs: pd.DataFrame) -> list[str]:
+    """The commits that the records were measured at; without any, that of the code that runs now."""
+    found = jobs["commit"].dropna().astype(str) if "commit" in jobs else pd.Series(dtype=str)
+    known = list(dict.fromkeys(c for c in found if c))
+    now = this_machine.commit()
+    return known or ([now] if now else [])
+
+
+def config_link(config: dict) -> str:
+    """The configuration as a file to download."""
+    data = base64.b64encode(plain(config).encode()).decode()
+    return f"data:application/yaml;base64,{data}"
+
+
 def title(machine: dict, config: dict) -> str:
     """The line under the heading: machine, date, and the configuration's name if it has one."""
     cores = machine.get("n_cores")
@@ -186,7 +201,8 @@ def write(
     figures_dir: Path,
     config: dict,
     out: Path,
-    command: str = "snakemake --cores all",
+    degrees: pd.DataFrame | None = None,
+    generators: dict | None = None,
     decision: dict | None = None,
 ) -> None:
     """Write the report of one run.
@@ -203,8 +219,10 @@ def write(
         The validated configuration, shown so that the run can be repeated.
     out : pathlib.Path
         The HTML file; it replaces an older one whole.
-    command : str
-        The command line that repeats the run.
+    degrees : pandas.DataFrame, optional
+        The table of degree histograms, for its download.
+    generators : dict, optional
+        What `eventops.bench.generators.run` found.
     decision : dict, optional
         What `eventops.bench.decide.summary` found; without it the page has no hold-out test and no crossovers.
 
@@ -224,17 +242,33 @@ def write(
     }
     downloads = [
         csv_link(frame, name)
-        for frame, name in ((points, "points"), (jobs, "jobs"), (checks, "checks"))
+        for frame, name in (
+            (points, "points"),
+            (jobs, "jobs"),
+            (checks, "checks"),
+            (degrees, "degrees"),
+        )
+        if frame is not None
     ]
     job_rows = report_parts.job_rows(table, jobs)
     for row in job_rows:
         row["link"] = relative(row["record"], out)
+        row["verified"] = row["link"].replace("/records/", "/verify/")
     page = environment().get_template("report.html.j2")
     text = page.render(
+        **report_first.first(table, view, jobs, checks),
         **report_parts.answer(table, view),
         **report_parts.evidence(table, view, jobs, checks),
         rows=report_parts.rows(table, MOST_ROWS),
         jobs=job_rows,
+        links={row["job"]: row for row in job_rows},
+        files={
+            name: [relative(str(figures_dir / f"{name}.{kind}"), out) for kind in ("svg", "png")]
+            for name in figures.NAMES
+        },
+        graphs=report_parts.graphs(generators),
+        commits=commits(jobs),
+        config_file=config_link(config),
         decision=decision,
         captions=report_parts.CAPTIONS,
         sections=SECTIONS,
@@ -242,7 +276,6 @@ def write(
         title=title(machine, config),
         machine=machine,
         config=config,
-        command=command,
         figures=drawn,
         downloads=downloads,
         script=Markup(script),

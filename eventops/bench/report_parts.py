@@ -11,7 +11,7 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from . import findings, scaling, trust
+from . import claims, findings, scaling, trust
 from .figures_cost import building, crossover_text, tint
 from .figures_style import method_style, percent, si, times
 from .oracle import OTHER_GRAPH
@@ -27,6 +27,15 @@ CAPTIONS = {
     "speedup": "Time of each other method over that of eventops, with 95 % intervals",
     "roofline": "Bytes moved per second against the measured read bandwidth",
     "build": "Time to construct, to lower and compile, and of the first call",
+    "degrees": "Degrees of the graphs of this run beside the exact law of their rule",
+    "generators": "Degrees drawn by eventops and by other generators beside the exact law",
+}
+# Where a figure stands in Snakemake's own report.
+SUBJECTS = {
+    **dict.fromkeys(("answer", "time", "map", "smallest", "hero"), "Answer"),
+    **dict.fromkeys(("events", "population", "memory"), "Claims"),
+    **dict.fromkeys(("speedup", "roofline", "build"), "Cost"),
+    **dict.fromkeys(("degrees", "generators"), "Graphs"),
 }
 
 
@@ -154,7 +163,8 @@ def evidence(
     lost = scaling.losses(table)
     p = trust.p_values(jobs)
     names = _names(table)
-    p["job"] = [names.get(job, job) for job in p["job"]]
+    p["name"] = [names.get(job, job) for job in p["job"]]
+    p["test"] = p["test"].str.removeprefix("p_")
     size = ("n_synapses", "bytes_predicted", "bytes_stored", "temp_bytes", "rss_growth_bytes")
     # A share above 1 is a working set that fits a cache, which the measured roof does not describe.
     ours = view[(view["method"] == findings.OURS) & (view["status"] == "ok")]
@@ -162,6 +172,9 @@ def evidence(
     best = share.iloc[-1] if len(share) else None
     return {
         "trust": trust.trust(table, jobs, checks),
+        "pooled": [
+            row | {"text": _interval(row)} for row in claims.event_slopes(table).to_dict("records")
+        ],
         "slopes": [row | {"text": _interval(row)} for row in slopes],
         "across": [row | {"text": _interval(row)} for row in across],
         "memory": _text(stored, dict.fromkeys(size, si)),
@@ -184,6 +197,11 @@ def evidence(
     }
 
 
+def graphs(generators: dict | None) -> list[dict]:
+    """What the generators were found to draw: rule, generator, status, and the tests that it failed."""
+    return [] if generators is None else generators["graphs"]
+
+
 def _other_graph(table: pd.DataFrame) -> list[str]:
     """The methods that were timed on a graph that is not ours."""
     ok = table[table["status"] == "ok"]
@@ -196,7 +214,7 @@ def job_rows(table: pd.DataFrame, jobs: pd.DataFrame) -> list[dict]:
     names = _names(table)
     out = []
     for row in jobs.to_dict("records"):
-        record = next((row[k] for k in ("record", "record_path", "path") if k in row), "")
+        record = row.get("record", "")
         text = {
             k: "" if pd.isna(row.get(k)) else str(row.get(k))
             for k in ("status", "reason", "worst_where", "graph_hash", "backend", "device")
@@ -231,9 +249,20 @@ COLUMNS = (
     ("stored, MB", lambda r: number(r["bytes_stored"] / 1e6)),
     ("bandwidth, %", lambda r: number(100 * r["bandwidth_share"])),
     ("dtype", lambda r: r["dtype"]),
+    ("storage", lambda r: r["storage"]),
     ("reason", lambda r: r["reason"]),
 )
-TEXT_COLUMNS = {0, 1, 2, 3, 6, 7, 18, 19}
+TEXT_COLUMNS = {0, 1, 2, 3, 6, 7, 18, 19, 20}
+# Column of each filter above the table.
+FILTERS = {
+    "operator": 0,
+    "backend": 2,
+    "mode": 3,
+    "batch": 4,
+    "method": 6,
+    "status": 7,
+    "dtype": 18,
+}
 
 
 def rows(table: pd.DataFrame, most: int) -> dict:
@@ -244,18 +273,22 @@ def rows(table: pd.DataFrame, most: int) -> dict:
     """
     if len(table) > most:
         table = table.sort_values("status", key=lambda s: s != "failed", kind="stable")
-    shown = [[cell(r) for _, cell in COLUMNS] for r in table.head(most).to_dict("records")]
+    records = table.head(most).to_dict("records")
+    shown = [[cell(r) for _, cell in COLUMNS] for r in records]
     choices = {
         "operator": list(dict.fromkeys(table["operator"])),
-        "method": findings.methods(table),
+        "backend": sorted(set(table["backend"]) - {""}),
         "mode": sorted(set(table["mode"]) - {""}),
+        "batch": [number(b) for b in sorted(table["batch"].dropna().unique())],
+        "method": findings.methods(table),
         "status": sorted(set(table["status"])),
+        "dtype": sorted(set(table["dtype"]) - {""}),
     }
     return {
         "heads": [name for name, _ in COLUMNS],
         "text": TEXT_COLUMNS,
-        "cells": shown,
+        "cells": list(zip(shown, [r["job"] for r in records], strict=True)),
         "total": len(table),
         "choices": choices,
-        "columns": {"operator": 0, "mode": 3, "method": 6, "status": 7},
+        "columns": FILTERS,
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from eventops.bench import record, stats
+from eventops.bench import histograms, record, stats
 
 JOB_COLUMNS = [
     "machine",
@@ -59,16 +59,34 @@ POINT_COLUMNS = [
     "n_checks",
     "worst_ratio",
 ]
+DEGREE_COLUMNS = [
+    "job",
+    "generator",
+    "rule",
+    "n_pre",
+    "n_post",
+    "side",
+    "law",
+    "test",
+    "p",
+    "first",
+    "width",
+    "observed",
+    "expected",
+]
 CHECK_COLUMNS = ["job", "check", "where", "value", "limit", "passed", "note", "kind"]
 
 
 def read(path: Path, kind: str) -> pd.DataFrame:
     """Read one of the tables, with texts such as a connection number kept as text."""
     text = dict.fromkeys(("conn", "reason", "note", "worst_where", "graph_hash", "dtype"), "string")
+    text |= dict.fromkeys(("job", "generator", "rule"), "string") if kind == "degrees" else {}
     frame = pd.read_csv(path, dtype=text, keep_default_na=True)
     for name in text.keys() & set(frame.columns):
         frame[name] = frame[name].fillna("").astype(str)
-    expected = {"points": POINT_COLUMNS, "checks": CHECK_COLUMNS}.get(kind, [])
+    expected = {"points": POINT_COLUMNS, "checks": CHECK_COLUMNS, "degrees": DEGREE_COLUMNS}.get(
+        kind, []
+    )
     missing = [name for name in expected if name not in frame.columns]
     if missing:
         raise ValueError(f"table.read: {path} lacks the columns {missing}; delete it and run again")
@@ -170,6 +188,7 @@ def jobs(pairs: Iterable[tuple[dict, dict]], machine: dict, records: Iterable[st
                 "verify_s": verified["duration_s"],
                 "duration_s": measured["duration_s"],
                 "record": path,
+                "commit": measured.get("commit"),
             }
         )
     return pd.DataFrame(rows)
@@ -183,6 +202,44 @@ def checks(verified_jobs: Iterable[dict]) -> pd.DataFrame:
         for check in verified["checks"]
     ]
     return pd.DataFrame(rows, columns=CHECK_COLUMNS)
+
+
+def degrees(verified_jobs: Iterable[dict], generators: dict) -> pd.DataFrame:
+    """One row for each bin of each degree histogram: of the jobs, and (no job) of the generators."""
+    rows = []
+    for verified in verified_jobs:
+        job = verified["job"]
+        p_values = {name: record.number(p) for name, p in verified["p_values"].items()}
+        common = {"job": job["id"], "generator": "eventops", "rule": _rule(job)}
+        rows += _bins(common, verified.get("histograms", []), p_values)
+    for graph in generators["graphs"]:
+        found = {f["test"]: record.number(f["value"]) for f in graph["findings"] if f["is_p_value"]}
+        common = {"job": "", "generator": graph["generator"], "rule": graph["rule"]}
+        rows += _bins(common, graph["histograms"], found)
+    return pd.DataFrame(rows, columns=DEGREE_COLUMNS)
+
+
+def _rule(job) -> str:
+    words = {"prob": f"p = {job['conn']}", "num": f"fan-out {job['conn']}"}.get(
+        job["conn_kind"], f"{job['conn_kind']} {job['conn']}"
+    )
+    if job["conn_kind"] == "num" and job["efferent_target"] == "pre":
+        words = f"fan-in {job['conn']}"
+    return f"{job['operator']}, {words}"
+
+
+def _bins(common: dict, found: list[dict], p_values: dict) -> list[dict]:
+    rows = []
+    for one in found:
+        test, p = histograms.p_value(p_values, one["side"])
+        row = common | {k: one[k] for k in ("n_pre", "n_post", "side", "law", "width")}
+        for i, (observed, expected) in enumerate(
+            zip(one["observed"], one["expected"], strict=True)
+        ):
+            place = {"first": one["first"] + i * one["width"]}
+            counts = {"observed": observed, "expected": expected}
+            rows.append(row | place | counts | {"test": test, "p": p})
+    return rows
 
 
 def worst(verified: dict) -> tuple[float, str]:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eventops.bench import build, checks, degrees, machine, predict, synapses
+from eventops.bench import build, checks, degrees, histograms, machine, predict, synapses
 from eventops.bench.checks import Check
 from eventops.bench.sweep import HAS_BACKEND
 
@@ -47,6 +47,7 @@ def run(
     build.prepare(job)
     result: dict[str, Any] = {"job": job, "status": "ok", "reason": "", "checks": []}
     result |= {"graph_hash": None, "n_synapses": None, "mean_out_degree": None, "p_values": {}}
+    result["histograms"] = []
     limit = predict.limit_bytes(job, memory_bytes or machine.memory_bytes())
     reason = predict.too_big(predict.peak_bytes(job, "eventops"), 0, limit)
     if reason is not None:
@@ -142,6 +143,7 @@ def _statistics(op, job, where, result):
     settings = job["verify"]
     rows = synapses.of(op)
     indptr, indices = rows.indptr(), rows.indices()
+    result["histograms"] = histograms.of_graph(indptr, indices, job)
     for found in degrees.findings(indptr, indices, job, settings["rows_sampled"], job["seed"]):
         if found.is_p_value:
             result["p_values"][found.name] = found.value

@@ -7,7 +7,7 @@ from snakemake.utils import validate
 validate(config, schema="../schemas/config.schema.yaml")
 
 from eventops import backends
-from eventops.bench import machine, sweep
+from eventops.bench import machine, progress, sweep
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -15,13 +15,19 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error))
 
+# For the line that says how far a measurement is.
+os.environ[progress.TOTAL] = str(len(JOBS))
+
 MACHINE = machine.slug() if config["machine"] == "auto" else config["machine"]
 RESULTS = f"{config['results']}/{MACHINE}"
 LOGS = f"{RESULTS}/logs"
 REPORT = f"{RESULTS}/report.html"
 VERDICT = f"{RESULTS}/verified.txt"
-TABLES = [f"{RESULTS}/tables/{name}.csv" for name in ("points", "jobs", "checks")]
+TABLES = [
+    f"{RESULTS}/tables/{name}.csv" for name in ("points", "jobs", "checks", "degrees")
+]
 MACHINE_JSON = f"{RESULTS}/machine.json"
+GENERATORS_JSON = f"{RESULTS}/generators.json"
 
 # Results depend on the code that made them and on the versions of what it calls: a change of either is a
 # changed parameter of the rule, so that claims are proved again. Times of files say nothing (in a clone all
@@ -34,9 +40,16 @@ VERSIONS = {
     if name not in ("pandas", "seaborn", "snakemake")
 }
 VERIFY_CODE = machine.fingerprint(
-    "build.py", "checks.py", "degrees.py", "oracle.py", "predict.py", "verify.py"
+    "build.py",
+    "checks.py",
+    "degrees.py",
+    "histograms.py",
+    "oracle.py",
+    "predict.py",
+    "verify.py",
 )
 MEASURE_CODE = machine.fingerprint("build.py", "measure.py", "peers.py", "timing.py")
+GENERATORS_CODE = machine.fingerprint("degrees.py", "generators.py", "histograms.py")
 PAGE_CODE = machine.fingerprint("*.py", "templates/*")
 
 

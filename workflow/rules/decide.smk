@@ -11,7 +11,12 @@ rule decide:
         points=f"{RESULTS}/tables/points.csv",
     output:
         **{
-            name: report(path, caption="../report/decide.rst", category="Tables")
+            name: report(
+                path,
+                caption="../report/decide.rst",
+                category="Tables",
+                labels={"table": name, "rows": "predictions and their test"},
+            )
             for name, path in DECISION.items()
         },
     log:

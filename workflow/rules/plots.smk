@@ -1,4 +1,5 @@
 from eventops.bench.figures import HERO, NAMES
+from eventops.bench.report_parts import CAPTIONS, SUBJECTS
 
 
 rule plots:
@@ -7,12 +8,18 @@ rule plots:
         points=f"{RESULTS}/tables/points.csv",
         jobs=f"{RESULTS}/tables/jobs.csv",
         checks=f"{RESULTS}/tables/checks.csv",
+        degrees=f"{RESULTS}/tables/degrees.csv",
     output:
-        svg=report(
-            expand(f"{RESULTS}/figures/{{name}}.svg", name=[*NAMES, HERO]),
-            caption="../report/figure.rst",
-            category="Figures",
-        ),
+        svg=[
+            report(
+                f"{RESULTS}/figures/{name}.svg",
+                caption="../report/figure.rst",
+                category="Figures",
+                subcategory=SUBJECTS.get(name, "Cost"),
+                labels={"figure": name, "shows": CAPTIONS.get(name, "")},
+            )
+            for name in [*NAMES, HERO]
+        ],
         png=expand(f"{RESULTS}/figures/{{name}}.png", name=[*NAMES, HERO]),
     log:
         f"{LOGS}/plots.log",

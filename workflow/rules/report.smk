@@ -5,11 +5,19 @@ rule report:
         points=f"{RESULTS}/tables/points.csv",
         jobs=f"{RESULTS}/tables/jobs.csv",
         checks=f"{RESULTS}/tables/checks.csv",
+        degrees=f"{RESULTS}/tables/degrees.csv",
+        generators=GENERATORS_JSON,
         figures=expand(f"{RESULTS}/figures/{{name}}.svg", name=NAMES),
         networks=NETWORK_TABLE,
         network_figure=NETWORK_FIGURE,
     output:
-        report(REPORT, caption="../report/report.rst", category="Report"),
+        page=report(
+            REPORT,
+            caption="../report/report.rst",
+            category="Report",
+            labels={"page": "report.html", "shows": "all of it in one page"},
+        ),
+        config=f"{RESULTS}/config.yaml",
     log:
         f"{LOGS}/report.log",
     conda:

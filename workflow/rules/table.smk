@@ -1,6 +1,7 @@
 rule table:
     input:
         machine=MACHINE_JSON,
+        generators=GENERATORS_JSON,
         verify=expand(f"{RESULTS}/verify/{{job}}.json", job=JOBS),
         records=expand(f"{RESULTS}/records/{{job}}.json", job=JOBS),
     output:
@@ -8,16 +9,25 @@ rule table:
             f"{RESULTS}/tables/points.csv",
             caption="../report/points.rst",
             category="Tables",
+            labels={"table": "points", "rows": "one per point and method"},
         ),
         jobs=report(
             f"{RESULTS}/tables/jobs.csv",
             caption="../report/jobs.rst",
             category="Tables",
+            labels={"table": "jobs", "rows": "one per configuration"},
         ),
         checks=report(
             f"{RESULTS}/tables/checks.csv",
             caption="../report/checks.rst",
             category="Tables",
+            labels={"table": "checks", "rows": "one per check of a job"},
+        ),
+        degrees=report(
+            f"{RESULTS}/tables/degrees.csv",
+            caption="../report/degrees.rst",
+            category="Tables",
+            labels={"table": "degrees", "rows": "one per bin of a degree histogram"},
         ),
     log:
         f"{LOGS}/table.log",

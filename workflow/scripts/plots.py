@@ -5,7 +5,10 @@ from pathlib import Path
 from eventops.bench import figures, log, record, table
 
 with log.to_file(snakemake.log[0]):
-    tables = [table.read(snakemake.input[name], name) for name in ("points", "jobs", "checks")]
+    names = ("points", "jobs", "checks")
+    tables = [table.read(snakemake.input[name], name) for name in names]
+    degrees = table.read(snakemake.input.degrees, "degrees")
     machine = record.load(snakemake.input.machine, "machine")
-    for path in figures.draw_all(*tables, machine, Path(snakemake.output.svg[0]).parent):
+    folder = Path(snakemake.output.svg[0]).parent
+    for path in figures.draw_all(*tables, machine, folder, degrees):
         print(path)

@@ -1,4 +1,4 @@
-"""The tables and figures to one page."""
+"""The tables and figures to one page, and the configuration beside it."""
 
 from pathlib import Path
 
@@ -6,13 +6,17 @@ import pandas as pd
 from eventops.bench import decide, log, record, report, table
 
 with log.to_file(snakemake.log[0]):
-    tables = [table.read(snakemake.input[name], name) for name in ("points", "jobs", "checks")]
-    machine = record.load(snakemake.input.machine, "machine")
-    figures = Path(snakemake.input.figures[0]).parent
-    out = Path(snakemake.output[0])
-    frames = {
-        name: pd.read_csv(snakemake.input[name]) for name in ("holdout", "contests", "crossovers")
-    }
-    found = decide.summary(frames)
-    report.write(*tables, machine, figures, snakemake.params.config, out, decision=found)
-    print(f"{out}: {out.stat().st_size} bytes")
+    names = ("points", "jobs", "checks", "degrees")
+    tables = {name: table.read(snakemake.input[name], name) for name in names}
+    decided = ("holdout", "contests", "crossovers")
+    report.write(
+        **tables,
+        generators=record.load(snakemake.input.generators, "generators"),
+        decision=decide.summary({name: pd.read_csv(snakemake.input[name]) for name in decided}),
+        machine=record.load(snakemake.input.machine, "machine"),
+        figures_dir=Path(snakemake.input.figures[0]).parent,
+        config=snakemake.params.config,
+        out=Path(snakemake.output.page),
+    )
+    record.write_text(snakemake.output.config, report.plain(snakemake.params.config))
+    print(f"{snakemake.output.page}: {Path(snakemake.output.page).stat().st_size} bytes")

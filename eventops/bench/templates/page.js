@@ -40,11 +40,32 @@ function filter() {
   document.getElementById("count").textContent = `${n} of ${table.tBodies[0].rows.length} rows`;
 }
 
+// The rows that the filters leave, in the order on the screen, as a CSV file.
+function save() {
+  const quoted = (text) => (/[",\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+  const cells = (row) => [...row.cells].slice(0, -1).map((c) => quoted(c.textContent.trim())).join(",");
+  const rows = [table.tHead.rows[0], ...[...table.tBodies[0].rows].filter((row) => !row.hidden)];
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([rows.map(cells).join("\n") + "\n"], { type: "text/csv" }));
+  link.download = "rows.csv";
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+// A link to something inside a closed part opens that part.
+function reveal() {
+  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+  for (let at = target; at; at = at.parentElement) if (at.tagName === "DETAILS") at.open = true;
+  if (target) target.scrollIntoView();
+}
+window.addEventListener("hashchange", reveal);
+
 if (form) {
   form.hidden = false;
   form.addEventListener("input", filter);
   form.addEventListener("reset", () => setTimeout(filter));
   form.addEventListener("submit", (event) => event.preventDefault());
+  document.getElementById("save").addEventListener("click", save);
   document.querySelectorAll("a[data-show]").forEach((link) => link.addEventListener("click", () => {
     form.reset();
     for (const pair of link.dataset.show.split(";").filter(Boolean)) {
