@@ -42,12 +42,15 @@ rule all:
         VERDICT,
 
 
+onstart:
+    # Kept until this process ends, which lets go of it however it ends.
+    LOCK.append(only_run())
+
+
 onsuccess:
     print(f"\nThe report: {Path(REPORT).resolve()}\n")
 
 
 onerror:
-    if Path(REPORT).exists():
-        print(
-            f"\nThe run failed. The report as far as it got: {Path(REPORT).resolve()}\n"
-        )
+    # What there is, and a red row for each job that died without a record.
+    print(f"\n{unfinished.explain(JOBS, Path(RESULTS), MACHINE, config)}\n")

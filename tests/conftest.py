@@ -24,14 +24,35 @@ hypothesis.settings.register_profile(
     suppress_health_check=list(hypothesis.HealthCheck),
 )
 hypothesis.settings.register_profile("long", deadline=None, max_examples=2000)
+hypothesis.settings.register_profile(
+    "nightly",
+    deadline=None,
+    database=None,
+    max_examples=2000,
+    suppress_health_check=list(hypothesis.HealthCheck),
+)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "x64: runs with jax_enable_x64 on")
     config.addinivalue_line("markers", "slow: runs the whole workflow; minutes")
+    config.addinivalue_line("markers", "nightly: takes many minutes; runs with --nightly only")
     # A warning of ours is an error, except where a test expects it.
     config.addinivalue_line("filterwarnings", "error:eventops")
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--nightly", action="store_true", help="run the tests that take many minutes, too"
+    )
+
+
+def pytest_collection_modifyitems(config, items):
+    if not config.getoption("--nightly"):
+        for item in items:
+            if item.get_closest_marker("nightly"):
+                item.add_marker(pytest.mark.skip(reason="takes many minutes; run with --nightly"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,9 @@
 """What the operators refuse: the call, the exception, and what its message must contain."""
 
+import ast
+import pathlib
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -479,3 +483,109 @@ TOO_MANY = (
     ),
     row("pointers", lambda: PROB(2**31 - 1, 2**31 - 1, 1e-15, 1.0), ValueError, "32 bits", "split"),
 )
+
+
+# Values that look wrong and are not refused: the call, and what it gives.
+NAN, INF, TINY = float("nan"), float("inf"), 2.0**-140
+FIRST_NAN = LINEAR(2, 1, [[NAN], [2.0]])
+OF_INF = LINEAR(2, 1, [[INF], [2.0]])
+SUM = LINEAR(2, 1, [[1.0], [2.0]])
+BYTES = np.full(70, 255, np.uint8).view(bool)
+ACCEPTED = (
+    row("weight nan, neuron silent", lambda: FIRST_NAN([0.0, 1.0]), None, 2.0),
+    row("weight nan, neuron active", lambda: FIRST_NAN([1.0, 1.0]), None, NAN),
+    row("weight inf, neuron silent", lambda: OF_INF([0.0, 1.0]), None, 2.0),
+    row("weight inf, neuron active", lambda: OF_INF([1.0, 1.0]), None, INF),
+    row("weights inf and -inf", lambda: LINEAR(2, 1, [[INF], [-INF]])([1.0, 1.0]), None, NAN),
+    row("spike nan", lambda: SUM([NAN, 1.0]), None, NAN),
+    row("spike inf", lambda: SUM([INF, 1.0]), None, INF),
+    row("spike inf, weight 0", lambda: LINEAR(1, 1, [[0.0]])([INF]), None, NAN),
+    row("spike -0.0 is silent", lambda: FIRST_NAN([-0.0, 1.0]), None, 2.0),
+    row("spike subnormal: flushed to zero", lambda: SUM([TINY, 0.0]), None, 0.0),
+    row("weight subnormal: flushed to zero", lambda: LINEAR(1, 1, [[TINY]])([1.0]), None, 0.0),
+    row("spike negative", lambda: SUM([-2, 1]), None, 0.0),
+    row("bool of another byte than 1", lambda: LINEAR(70, 1, np.ones((70, 1)))(BYTES), None, 70.0),
+    row("no spikes", lambda: SUM([False, False]), None, 0.0),
+)
+
+
+class _Plain(ast.NodeTransformer):
+    """The names of this file as a reader of the page would write them."""
+
+    names = {"LINEAR": LINEAR, "PROB": PROB, "NUM": NUM}
+    shown = {"OP", "SQUARE", "FIRST_NAN", "OF_INF", "SUM", "BYTES", "NAN", "INF"}
+
+    def visit_Name(self, node):
+        if node.id in self.names:
+            return ast.parse(f"nn.{self.names[node.id].__name__}", mode="eval").body
+        plain = {"ONES": "np.ones(4)", "TOO_BIG": "2**31", "TINY": "2.0**-140"}.get(node.id)
+        if plain is not None:
+            return ast.parse(plain, mode="eval").body
+        return ast.Name(node.id.lower(), node.ctx) if node.id in self.shown else node
+
+    def visit_Call(self, node):
+        node = self.generic_visit(node)
+        if isinstance(node.func, ast.Name) and node.func.id == "traced":
+            return ast.Call(
+                ast.Call(ast.parse("jax.jit", mode="eval").body, node.args[:1], []),
+                node.args[1:] or [ast.Constant(0.5)],
+                [],
+            )
+        return node
+
+
+def _sources() -> dict[str, list[str]]:
+    """The calls of each table, as text, in order."""
+    tree = ast.parse(pathlib.Path(__file__).read_text())
+    found = {}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            if not isinstance(node.value, ast.Tuple):
+                continue
+            rows = [
+                c
+                for c in node.value.elts
+                if isinstance(c, ast.Call) and getattr(c.func, "id", "") == "row"
+            ]
+            calls = [_Plain().visit(c.args[1]) for c in rows]
+            calls = [c.body if isinstance(c, ast.Lambda) else c for c in calls]
+            found[node.targets[0].id] = [ast.unparse(ast.fix_missing_locations(c)) for c in calls]
+    return found
+
+
+def _cell(text: str) -> str:
+    text = re.sub(r"\w*Trace[dr]<.*?>\S*", "Traced<...>", " ".join(text.split()))
+    return text.replace("|", "\\|")
+
+
+def page() -> str:
+    """``docs/errors.md``: every refusal with its message, as it is now."""
+    sources = _sources()
+    lines = [HEAD]
+    for title, table in {**ALL, "too many synapses": TOO_MANY}.items():
+        name = next(key for key, value in globals().items() if value is table)
+        lines += [f"\n## {title.capitalize()}\n", "| call | error |", "| --- | --- |"]
+        for source, case in zip(sources[name], table, strict=True):
+            call, error, _ = case.values
+            try:
+                call()
+            except error as raised:
+                said = f"`{type(raised).__name__}`: {_cell(str(raised))}"
+            lines.append(f"| `{_cell(source)}` | {said} |")
+    lines += ["\n## What is not an error\n", "| what | call | result |", "| --- | --- | --- |"]
+    for source, case in zip(sources["ACCEPTED"], ACCEPTED, strict=True):
+        lines.append(f"| {case.id} | `{_cell(source)}` | {case.values[2][0]:g} |")
+    return "\n".join(lines) + "\n"
+
+
+HEAD = """# Errors
+
+Every call that the operators refuse, with the message. Made from `tests/error_cases.py`, which the tests run, by
+`python tests/error_cases.py`; a test fails where this page is out of date.
+
+In the calls `op` is `nn.EventFixedNumConn(4, 6, 2, 0.5)`, `square` an `nn.EventLinear` of 3 by 3, and `sum`, `first_nan` and
+`of_inf` are `nn.EventLinear(2, 1, weights)` with the weights (1, 2), (nan, 2) and (inf, 2); `bytes` is
+`np.full(70, 255, np.uint8).view(bool)`."""
+
+if __name__ == "__main__":
+    (pathlib.Path(__file__).parents[1] / "docs/errors.md").write_text(page())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from bench_jobs import QUICK, job
 
-from eventops.bench import build, checks, measure, oracle, peers, table, timing, verify
+from eventops.bench import build, checks, measure, oracle, peers, stats, table, timing, verify
 
 MACHINE = {"slug": "test", "read_bandwidth_bytes_per_s": 1e10}
 
@@ -239,3 +239,22 @@ def test_spikes_are_never_the_same_and_never_none():
     assert build.spikes("0", (4, 50), 1).sum() == 0 and build.spikes("1", (4, 50), 1).all()
     # The first measured vectors are the verified ones.
     np.testing.assert_array_equal(found[0], build.spikes("0.001", (200,), 1))
+
+
+@pytest.mark.parametrize("limit, flagged", [(1e-12, True), (1e12, False)])
+def test_a_scattered_point_is_measured_again_and_flagged(limit, flagged):
+    """The second samples count and the first are kept: nothing is chosen, and nothing hidden."""
+    described = job("EventFixedNumConn", modes=["call"], peers=["scipy-csr"])
+    described["measure"]["max_scatter"] = limit
+    good = checks.ratio("product", "here", 0.5, rate="0.1", batch=1)
+    facts = verified(described, good)
+    measured = measure.run(described, facts)
+    for point in measured["points"]:
+        assert point["status"] == "ok" and len(point["samples"]) == QUICK["rounds"]
+        assert point["scatter"] == stats.scatter([s for _, s in point["samples"]]) > 0
+        assert len(point["earlier_samples"]) == (QUICK["rounds"] if flagged else 0)
+        assert point["earlier_samples"] != point["samples"]
+        assert ("scattered: half of the samples span" in point["reason"]) == flagged
+        assert point["reason"].endswith("measured twice") == flagged
+    rows = table.points([(facts, measured)], MACHINE)
+    assert (rows.ratio > 0).all() and rows.reason.str.contains("scattered").all() == flagged

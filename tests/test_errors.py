@@ -1,12 +1,13 @@
 """Every refusal: the message names the call, the value and the fix, and comes before any work."""
 
+import pathlib
 import re
 import time
 
 import numpy as np
 import pytest
 from cases import run_python
-from error_cases import ALL, LINEAR, NUM, OP, PROB, TOO_MANY
+from error_cases import ACCEPTED, ALL, LINEAR, NUM, OP, PROB, TOO_MANY, page
 
 from eventops import backends
 
@@ -83,3 +84,14 @@ def test_numbers_that_are_accepted():
     assert NUM(3, 2, 7, 1.0, allow_multi_conn=True).n_synapses == 21
     assert NUM(np.uint8(5), 5, np.int16(2), 1.0, seed=np.uint64(2**63 - 1)).n_synapses == 10
     assert OP([1, 0, 1, 0]).shape == (6,) and OP([True] * 4).shape == (6,)
+
+
+@pytest.mark.parametrize("call, _, expected", ACCEPTED)
+def test_accepted(call, _, expected):
+    """Numbers that are no numbers, and numbers that hardly are: each has a meaning."""
+    np.testing.assert_array_equal(np.asarray(call()), [expected[0]])
+
+
+def test_the_page_of_errors_is_up_to_date():
+    found = pathlib.Path(__file__).parents[1] / "docs/errors.md"
+    assert found.read_text() == page(), "run python tests/error_cases.py"

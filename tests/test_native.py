@@ -296,6 +296,7 @@ HOSTILE = {
         {"n_out": np.int64(0)},
         {"n_out": np.int64(-3)},
         {"n_out": np.int64(2**62)},
+        {"n_out": np.int64(2**63 - 1)},
         {"n_out": np.int32(3)},
         {"n_out": None},
         {"tile": np.int64(0)},
@@ -426,6 +427,7 @@ HOSTILE = {
         {1: GAPS.astype(np.uint8)},
         {1: GAPS[:, :100]},
         {2: NONE.astype(np.int32)},
+        {1: np.zeros((9, 256, 4), np.uint32)},
         {"rule": np.int64(4)},
         {"rule": np.int64(4), 2: np.zeros(5, np.uint32)},
         {"rule": np.int64(5)},
@@ -618,6 +620,25 @@ def test_tables_of_a_law_cannot_lead_outside(op):
             tables = gaps if rng.random() < 0.5 else rng.integers(0, 2**32, gaps.shape, np.uint32)
             result = np.asarray(run(spikes, weight, selected, tables, changed))
             assert np.all(np.isfinite(result)) and np.all(result >= 0)
+
+
+BOOLS = (
+    nn.EventLinear(130, 3, np.ones((130, 3), np.float32)),
+    nn.EventFixedNumConn(130, 9, 2, 0.5),
+    nn.EventFixedProb(130, 9, 0.4, 0.5, storage="procedural"),
+)
+
+
+@native
+@pytest.mark.parametrize("batch", [(), (9,)])
+@pytest.mark.parametrize("op", BOOLS, ids=repr)
+def test_a_bool_of_any_byte_is_one_event(op, batch):
+    """A view of bytes as bools reaches the kernels as it is; each set bit was once taken for an event."""
+    places = np.broadcast_to(np.arange(130) % 5, (*batch, 130)).astype(np.uint8)
+    wild, tame = (51 * places).view(bool), places != 0
+    np.testing.assert_array_equal(np.asarray(op(jnp.asarray(wild))), np.asarray(op(tame)))
+    pull = jax.jit(lambda s: jax.vjp(lambda w: op.with_weight(w)(s), op.weight)[1](op(tame)))
+    np.testing.assert_array_equal(*(np.asarray(pull(jnp.asarray(s))[0]) for s in (wild, tame)))
 
 
 OUTSIDE = """

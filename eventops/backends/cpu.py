@@ -55,12 +55,15 @@ def _load() -> tuple[ctypes.CDLL | None, str | None]:
 @functools.cache
 def _load_once() -> tuple[ctypes.CDLL | None, str | None]:
     """The library with its handlers registered, or the reason why there is none."""
-    if os.environ.get("EVENTOPS_NATIVE", "1") == "0":
+    chosen = os.environ.get("EVENTOPS_NATIVE", "1")
+    if chosen == "0":
         return None, "the environment variable EVENTOPS_NATIVE=0 turns the native library off"
     wish = os.environ.get("EVENTOPS_ISA")
     if wish not in (None, "plain", "avx2", "avx512"):
         raise ValueError(f"EVENTOPS_ISA={wish!r} must be plain, avx2 or avx512, or not set")
     paths = [pathlib.Path(folder) / "_native.so" for folder in eventops.__path__]
+    if chosen != "1":  # another build of it: with a sanitizer, or broken on purpose by the tests
+        paths = [pathlib.Path(chosen)]
     path = next((path for path in paths if path.exists()), None)
     if path is None:
         return None, f"the native library was not built; {HOW_TO_BUILD}"

@@ -20,6 +20,12 @@ def prepare(job: dict) -> None:
         jax.config.update("jax_platforms", "cpu")
     if job["dtype"] == "float64":
         jax.config.update("jax_enable_x64", True)
+    offered = jax.default_backend()
+    if offered != job["device"]:
+        raise RuntimeError(
+            f"job {job['id']} runs on device {job['device']!r}, but JAX offers {offered!r} here: the device is "
+            "gone or its plugin does not load; bring it back, or leave it out with devices: [cpu]"
+        )
 
 
 def operator(job: dict, backend: str | None = None):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import functools
 import os
 import sys
@@ -29,12 +30,17 @@ def to_file(path: str | os.PathLike):
     with open(path, "w", encoding="utf-8", buffering=1) as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+        ours = not faulthandler.is_enabled()
+        if ours:
+            faulthandler.enable(2)  # a crash in native code says where, too
         try:
             yield functools.partial(_tell, kept[1])
         except BaseException:
             traceback.print_exc()
             raise
         finally:
+            if ours:
+                faulthandler.disable()
             sys.stdout.flush()
             sys.stderr.flush()
             os.dup2(kept[0], 1)

@@ -11,13 +11,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eventops.bench import build, machine, oracle, peers, predict, synapses, timing
+from eventops.bench import build, machine, oracle, peers, predict, stats, synapses, timing
 from eventops.bench.peers import Peer
 from eventops.bench.rss import Growth
 
 OURS = "eventops"
 SCAN_BYTES = 2**26
 """Most bytes of stacked spikes in one scan."""
+SCATTERED = "scattered"
+"""How the reason of a point begins, or goes on, whose samples lie too far apart."""
 
 
 def run(
@@ -49,7 +51,7 @@ def run(
     build.prepare(job)
     result = {"job": job, "status": verified["status"], "reason": verified["reason"], "points": []}
     result |= {"n_checks": len(verified["checks"]), "versions": machine.versions(), "construct": {}}
-    grid = [(r, b, m) for r in job["rates"] for b in job["batches"] for m in job["modes"]]
+    grid = _grid(job)
     refused = {(r, b): refusal(verified, r, b) for r, b, _ in grid}
     if all(refused.values()):
         result["points"] = [_row(*point, OURS, *refused[point[:2]]) for point in grid]
@@ -67,6 +69,15 @@ def run(
                 result["points"] += bench.point(rate, batch, mode)
     result["duration_s"] = time.perf_counter() - start
     return result
+
+
+def _grid(job: dict) -> list[tuple[str, int, str]]:
+    return [(r, b, m) for r in job["rates"] for b in job["batches"] for m in job["modes"]]
+
+
+def refused(job: dict[str, Any], status: str, reason: str) -> list[dict]:
+    """The points of a job of which none is timed: a row for each, with the same status and reason."""
+    return [_row(*point, OURS, status, reason) for point in _grid(job)]
 
 
 def refusal(verified: dict, rate: str, batch: int) -> tuple[str, str] | None:
@@ -92,6 +103,15 @@ def refusal(verified: dict, rate: str, batch: int) -> tuple[str, str] | None:
 def _row(rate, batch, mode, method, status="ok", reason="", **more) -> dict:
     row = {"rate": rate, "batch": batch, "mode": mode, "method": method}
     return row | {"status": status, "reason": reason, "samples": []} | more
+
+
+def _scatter(method: timing.Method) -> float | None:
+    return stats.scatter([seconds for _, seconds in method.samples])
+
+
+def _flag(row: dict) -> str:
+    times = "twice" if row["earlier_samples"] else "once"
+    return f"{SCATTERED}: half of the samples span {row['scatter']:.0%} of their median, measured {times}"
 
 
 class _Bench:
@@ -175,9 +195,29 @@ class _Bench:
                 row |= {"status": "skipped", "reason": text}
         methods = [(row, method) for row, method in methods if method is not None]
         timing.interleave([method for _, method in methods], self.settings)
+        earlier = self._again_if_scattered([method for _, method in methods])
         for row, method in methods:
             row |= {"samples": method.samples, "t_calls": method.repeats, "steps": method.divide}
+            row |= {"scatter": _scatter(method), "earlier_samples": earlier.get(method.name, [])}
+            if (row["scatter"] or 0) > self.settings["max_scatter"]:
+                row["reason"] = "; ".join(filter(None, [row["reason"], _flag(row)]))
         return rows
+
+    def _again_if_scattered(self, methods: list[timing.Method]) -> dict[str, list]:
+        """Measure the whole point once more, so that ratios stay those of the same rounds.
+
+        The second samples count, whatever they are, because to choose the better ones would be to choose the
+        result; the first are kept beside them.
+        """
+        limit = self.settings["max_scatter"]
+        if not any((_scatter(method) or 0) > limit for method in methods):
+            return {}
+        methods = [method for method in methods if not method.slow]
+        earlier = {method.name: method.samples for method in methods}
+        for method in methods:
+            method.samples = []
+        timing.interleave(methods, self.settings)
+        return earlier
 
     def _method(self, name, peer, vectors, mode, row) -> timing.Method | None:
         arguments = [peer.prepare(one) for one in vectors]

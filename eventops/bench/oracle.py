@@ -10,6 +10,7 @@ are stored, therefore their own rounding is on both sides.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import ml_dtypes
@@ -91,10 +92,11 @@ def product(op, spikes) -> Exact:
     """
     spikes = np.asarray(spikes)
     if spikes.ndim > 1:
-        parts = [product(op, one) for one in spikes.reshape(-1, spikes.shape[-1])]
-        shape = (*spikes.shape[:-1], op.out_size)
-        fields = ("value", "magnitude", "terms")
-        return Exact(*(np.stack([getattr(p, f) for p in parts]).reshape(shape) for f in fields))
+        batch = spikes.shape[:-1]
+        parts = [product(op, one) for one in spikes.reshape(math.prod(batch), spikes.shape[-1])]
+        fields = {"value": np.float64, "magnitude": np.float64, "terms": np.int64}
+        stacks = (np.array([getattr(p, f) for p in parts], t) for f, t in fields.items())
+        return Exact(*(stack.reshape(*batch, op.out_size) for stack in stacks))
     values = spikes.astype(np.float64)
     active = np.flatnonzero(values)
     weight = np.asarray(op.weight)

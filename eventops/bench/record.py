@@ -6,6 +6,7 @@ is killed leaves either the old file, the new one or none, and never half of one
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -14,10 +15,38 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+ADVICE = {
+    errno.ENOSPC: "free some disk space",
+    errno.EDQUOT: "free some of your disk quota",
+    errno.EROFS: "make the file system writable, or choose another folder with --config results=FOLDER",
+    errno.EACCES: "make the folder writable, or choose another with --config results=FOLDER",
+}
 SCHEMA_VERSION = 1
 """Raised when the meaning of a field changes; `load` refuses records of another version."""
 
-KINDS = ("machine", "verify", "record", "network", "generators")
+_NUMBER = (int, float, str, type(None))  # what `number` takes
+_JOB = {
+    **dict.fromkeys(("id", "operator", "backend", "device", "conn_kind", "conn", "dtype"), str),
+    **{"n_pre": int, "n_post": int, "rates": [str], "batches": [int], "modes": [str]},
+}
+_CHECK = {"check": str, "where": str, "note": str, "kind": str, "passed": bool, "value": _NUMBER}
+_POINT = {
+    **dict.fromkeys(("rate", "mode", "method", "reason"), str),
+    **{"status": {"ok", "failed", "skipped", "absent"}, "batch": int, "samples": [list]},
+}
+_VERDICT = {"ok", "failed", "skipped"}
+# What each kind must hold for the rest of the benchmark to read it; more is welcome.
+_SHAPES = {
+    "machine": {"slug": str},
+    "verify": {
+        **{"job": _JOB, "status": _VERDICT, "reason": str, "checks": [_CHECK], "p_values": dict},
+        **dict.fromkeys(("n_synapses", "mean_out_degree", "duration_s"), _NUMBER),
+    },
+    "record": {"job": _JOB, "points": [_POINT], "construct": dict, "duration_s": _NUMBER},
+    "network": {"job": {"id": str, "model": str, "n": int}, "simulators": dict},
+    "generators": {},
+}
+KINDS = tuple(_SHAPES)
 
 
 def write(path: str | os.PathLike, kind: str, content: dict[str, Any]) -> Path:
@@ -49,6 +78,19 @@ def write(path: str | os.PathLike, kind: str, content: dict[str, Any]) -> Path:
 def write_text(path: str | os.PathLike, text: str) -> Path:
     """Write a file so that a run that is killed never leaves a part of it."""
     path = Path(path)
+    try:
+        _replace(path, text)
+    except OSError as error:
+        advice = ADVICE.get(error.errno, "make it possible to write there")
+        raise OSError(
+            error.errno,
+            f"record: cannot write: {error.strerror}; {advice} and run again",
+            str(path),
+        ) from error
+    return path
+
+
+def _replace(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
@@ -61,7 +103,6 @@ def write_text(path: str | os.PathLike, text: str) -> Path:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-    return path
 
 
 def load(path: str | os.PathLike, kind: str) -> dict[str, Any]:
@@ -70,25 +111,61 @@ def load(path: str | os.PathLike, kind: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        Where the file is not JSON, is another kind of record, or has another schema version. The message
-        says which file and what to do.
+        Where the file is not JSON, is another kind of record, has another schema version, or lacks what a
+        record of its kind must hold. The message says which file and what to do.
     """
     path = Path(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(
             f"record.load: {path} is not valid JSON ({error}); delete it and run again"
         ) from error
     if not isinstance(content, dict) or content.get("kind") != kind:
         found = content.get("kind") if isinstance(content, dict) else type(content).__name__
-        raise ValueError(f"record.load: {path} holds {found!r}, expected a record of kind {kind!r}")
+        raise ValueError(
+            f"record.load: {path} holds {found!r}, expected a record of kind {kind!r}; delete it and run again"
+        )
     if content.get("schema") != SCHEMA_VERSION:
         raise ValueError(
             f"record.load: {path} has schema version {content.get('schema')!r}, this version of "
             f"eventops reads {SCHEMA_VERSION}; delete it and run again"
         )
+    wrong = _misfit(content, _SHAPES[kind], "")
+    if wrong is not None:
+        raise ValueError(f"record.load: {path} is damaged: {wrong}; delete it and run again")
     return content
+
+
+def _misfit(value: Any, shape: Any, where: str) -> str | None:
+    """The first thing in `value` that is not as `shape` says: a type or types, a set of texts, a list, a dict."""
+    if isinstance(shape, dict):
+        if not isinstance(value, dict):
+            return f"{where or 'the record'} is {type(value).__name__}, not an object"
+        for key, inner in shape.items():
+            place = f"{where}.{key}".lstrip(".")
+            if key not in value:
+                return f"{place} is missing"
+            if wrong := _misfit(value[key], inner, place):
+                return wrong
+        return None
+    if isinstance(shape, list):
+        if not isinstance(value, list):
+            return f"{where} is {type(value).__name__}, not a list"
+        found = (_misfit(item, shape[0], f"{where}[{i}]") for i, item in enumerate(value))
+        return next(filter(None, found), None)
+    if isinstance(shape, set):
+        fits = isinstance(value, str) and value in shape
+    else:
+        fits = isinstance(value, shape) and (shape is not int or not isinstance(value, bool))
+    return None if fits else f"{where} is {str(value)[:60]!r}"
+
+
+def check_folder(folder: str | os.PathLike) -> None:
+    """Raise the `OSError` that `write` would raise, before there is anything to write."""
+    probe = Path(folder) / f".writable-{os.getpid()}"
+    write_text(probe, "")
+    probe.unlink()
 
 
 def remove(paths: Iterable[str | os.PathLike]) -> None:

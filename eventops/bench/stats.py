@@ -40,6 +40,21 @@ def summary(samples) -> dict[str, float]:
     return {"median": median, "q1": q1, "q3": q3, "lo": lo, "hi": hi, "n": int(samples.size)}
 
 
+def scatter(samples) -> float | None:
+    """The distance between the quartiles, as a part of the median; None for fewer than 3 samples.
+
+    Examples
+    --------
+    >>> scatter([1.0, 2.0, 3.0])
+    0.5
+    """
+    samples = np.asarray(samples, dtype=np.float64)
+    if samples.size < 3:
+        return None
+    q1, median, q3 = np.percentile(samples, (25, 50, 75))
+    return float((q3 - q1) / median) if median > 0 else None
+
+
 def ratio(samples: dict[int, float], reference: dict[int, float]) -> dict[str, float]:
     """The median over rounds of time / reference time, with its bootstrap 95 % interval.
 

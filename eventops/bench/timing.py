@@ -59,6 +59,7 @@ def warm(method: Method, settings: dict) -> None:
 
     A method that takes longer than ``give_up_s`` for one call keeps that call as its only sample.
     """
+    method.spent, method.repeats = 0.0, 1
     estimate = method.sample()
     if estimate > settings["give_up_s"]:
         method.slow = True

@@ -37,8 +37,13 @@ int64_t CompactOne(const bool* spikes, int64_t n, Event<A>* out) {
       continue;
     }
     for (int w = 0; w < 8; ++w) {
-      // A bool of XLA is the byte 0 or 1, so each set bit is one event (on a little-endian machine).
-      for (uint64_t left = words[w]; left != 0; left &= left - 1) {
+      // A bool should be the byte 0 or 1, but a NumPy view makes any byte one: each byte that is not 0 gives its
+      // lowest bit, and so one event (on a little-endian machine).
+      uint64_t left = words[w];
+      left |= left >> 4;
+      left |= left >> 2;
+      left |= left >> 1;
+      for (left &= 0x0101010101010101u; left != 0; left &= left - 1) {
         out[count++] = {static_cast<int32_t>(i + 8 * w + (__builtin_ctzll(left) >> 3)), A(1)};
       }
     }

@@ -159,7 +159,8 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::A
   }
   graph->n_tiles = (graph->post.size() + graph->tile - 1) / graph->tile;
   if (graph->rule == kBernoulli) {
-    if (graph->n_digits < 1) return Invalid("draw: a Bernoulli graph needs a table of gaps");
+    // Four base-256 digits are every gap that there is room for.
+    if (graph->n_digits < 1 || graph->n_digits > 4) return Invalid("draw: a Bernoulli graph needs a table of gaps");
     return ffi::Error::Success();
   }
   if (graph->rule == kFixedTotal) {

@@ -18,8 +18,11 @@ const Kernels& ChosenKernels() {
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
       return Avx512Kernels();
     }
-    if (widest >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-        __builtin_cpu_supports("f16c")) {
+    if (widest >= 1 && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")
+#if !defined(__clang__) || __clang_major__ >= 16  // an older one has no name for it, which all that have AVX2 have
+        && __builtin_cpu_supports("f16c")
+#endif
+    ) {
       return Avx2Kernels();
     }
 #endif

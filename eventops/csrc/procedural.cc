@@ -218,6 +218,7 @@ ffi::Error ReadProduct(const ffi::AnyBuffer& pre, const ffi::AnyBuffer& post, co
   }
   if (pre.dimensions().size() != 3) return Invalid("procedural: inputs must have shape (V, B, in)");
   *shape = {pre.dimensions()[0], pre.dimensions()[1]};
+  if (shape->n_weights > kMaxSize || shape->n_batch > kMaxSize) return Invalid("procedural: inputs are too large");
   if (!HasShape(pre, {shape->n_weights, shape->n_batch, graph->n_in}) ||
       !HasShape(post, {shape->n_weights, shape->n_batch, graph->n_out}) || !HasShape(weight, {shape->n_weights})) {
     return Invalid("procedural: shapes of inputs, outputs and weights do not fit");

@@ -2,6 +2,7 @@
 #ifndef EVENTOPS_ROWS_ARGS_H_
 #define EVENTOPS_ROWS_ARGS_H_
 
+#include <limits>
 #include <string>
 
 #include "ffi_util.h"
@@ -23,7 +24,11 @@ inline ffi::Error ReadRows(const std::string& name, const ffi::AnyBuffer& pre, c
   auto pre_dims = pre.dimensions();
   if (pre_dims.size() != 3) return Invalid(name + ": inputs must have shape (V, B, in)");
   const int64_t V = pre_dims[0], B = pre_dims[1], n_in = pre_dims[2];
-  if (n_out <= 0 || tile <= 0 || tile > 65536) return Invalid(name + ": n_out and tile are out of range");
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max();  // an empty array may have any sides
+  if (V > kMost || B > kMost || n_in > kMost) return Invalid(name + ": inputs are too large");
+  if (n_out <= 0 || n_out > kMost || tile <= 0 || tile > 65536) {
+    return Invalid(name + ": n_out and tile are out of range");
+  }
   const int64_t n_tiles = (n_out + tile - 1) / tile;
   if (!HasShape(post, {V, B, n_out})) return Invalid(name + ": outputs must have shape (V, B, out)");
   if (ptr.element_type() != ffi::DataType::S32 || !HasShape(ptr, {n_in * n_tiles + 1})) {

@@ -7,7 +7,7 @@ from snakemake.utils import validate
 validate(config, schema="../schemas/config.schema.yaml")
 
 from eventops import backends
-from eventops.bench import machine, progress, sweep
+from eventops.bench import alone, machine, progress, record, sweep, unfinished
 from snakemake.exceptions import WorkflowError
 
 try:
@@ -55,6 +55,18 @@ PAGE_CODE = machine.fingerprint("*.py", "templates/*")
 
 wildcard_constraints:
     job="|".join(map(re.escape, JOBS)),
+
+
+LOCK = []
+
+
+def only_run():
+    """The lock that keeps a second run out of this folder. (Snakemake's own would outlive a run that is killed.)"""
+    try:
+        record.check_folder(RESULTS)
+        return alone.in_this_folder(".")
+    except (OSError, RuntimeError) as error:
+        raise WorkflowError(str(error))
 
 
 def all_cores(wildcards):

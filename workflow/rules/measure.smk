@@ -13,6 +13,7 @@ rule measure:
         "../envs/eventops.yaml"
     threads: all_cores
     params:
+        job=lookup(within=JOBS, dpath="{job}"),
         code=MEASURE_CODE,
         verified_by=VERIFY_CODE,
         versions=VERSIONS,

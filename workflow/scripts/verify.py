@@ -1,15 +1,17 @@
 """Verify one job. A failed check is a result; only a broken program fails the rule."""
 
-from eventops.bench import log, record, verify
+from eventops.bench import alone, log, record, verify
 
 with log.to_file(snakemake.log[0]):
     record.remove(snakemake.params.outdated)
-    result = verify.run(snakemake.params.job)
-    for check in result["checks"]:
-        print(
-            "ok    " if check["passed"] else "FAILED",
-            check["check"],
-            check["where"],
-            check["value"],
-        )
-    record.write(snakemake.output[0], "verify", result | {"code": snakemake.params.code})
+    with alone.beside_others() as span:
+        result = verify.run(snakemake.params.job)
+        for check in result["checks"]:
+            print(
+                "ok    " if check["passed"] else "FAILED",
+                check["check"],
+                check["where"],
+                check["value"],
+            )
+        result |= {"code": snakemake.params.code, "ran": span()}
+        record.write(snakemake.output[0], "verify", result)

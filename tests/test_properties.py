@@ -1,0 +1,100 @@
+"""Whole operators at random (hypothesis): any rule, size, option, dtype, batch and spikes, against the float64 oracle.
+
+``HYPOTHESIS_PROFILE=nightly`` makes 20,000 examples in place of 200.
+"""
+
+import functools
+
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+from cases import assert_product, bits, case
+from hypothesis import strategies as st
+
+from eventops.bench import oracle
+
+# Few enough that most programs are compiled once: 0, 1, prime, and around words and vectors.
+SIZES = st.sampled_from([0, 1, 2, 7, 16, 31, 33, 64, 101])
+MANY = {"nightly": 20_000}.get(hypothesis.settings.get_current_profile_name(), 200)
+
+
+@st.composite
+def operators(draw):
+    """A case of the table's kind with weights, and the options that its rule allows."""
+    kind = draw(
+        st.sampled_from(["EventLinear", "EventFixedProb", "EventFixedNumConn", "FixedNumConn"])
+    )
+    n_in = draw(SIZES)
+    options = {} if kind == "EventLinear" else {"seed": draw(st.integers(0, 3))}
+    conn = None
+    if kind != "EventLinear" and n_in > 0 and draw(st.booleans()):
+        n_out, options["allow_self_conn"] = n_in, False
+    else:
+        n_out = draw(SIZES)
+    if kind == "EventFixedProb":
+        conn = draw(st.sampled_from([0.0, 0.01, 0.3, 0.5, 0.9, 1.0]))
+    elif kind != "EventLinear":
+        target = options["efferent_target"] = draw(st.sampled_from(["post", "pre"]))
+        ratio = options["afferent_ratio"] = draw(st.sampled_from([0.0, 0.4, 1.0]))
+        multi = options["allow_multi_conn"] = draw(st.booleans())
+        pool = n_out if target == "post" else int(np.floor(ratio * n_in + 0.5))
+        pool -= options.get("allow_self_conn") is False
+        conn = (
+            0
+            if pool <= 0
+            else draw(st.sampled_from([0, 1, pool // 3, pool, 2 * pool if multi else 1]))
+        )
+    procedural = (
+        conn is not None and options.get("efferent_target") != "pre" and draw(st.booleans())
+    )
+    if procedural:
+        options["storage"] = "procedural"
+    homogeneous = procedural or draw(st.booleans())
+    dtype = draw(st.sampled_from(["float32", "float16", "bfloat16"]))
+    backend = draw(st.sampled_from([None, None, "reference"]))
+    return case(kind, n_in, n_out, conn, **options), homogeneous, dtype, backend
+
+
+@functools.lru_cache(maxsize=4096)
+def make(described, homogeneous, dtype, backend):
+    if homogeneous:
+        return described.make(-0.7, dtype, backend)
+    op = described.make("per-synapse", dtype, backend)
+    weight = np.asarray(op.weight, np.float32)
+    scale = 10.0 ** np.random.default_rng(0).integers(-3, 3, weight.shape)  # sums of unlike numbers
+    return op.with_weight(jnp.asarray(weight * scale.astype(np.float32)).astype(dtype))
+
+
+@hypothesis.settings(max_examples=MANY)
+@hypothesis.given(
+    operators(),
+    st.sampled_from(["bool", "int8", "uint8", "float32", "float16"]),
+    st.sampled_from([(), (1,), (5,), (2, 3), (0,), (17,)]),
+    st.sampled_from([0.0, 0.02, 0.3, 1.0]),
+    st.integers(0, 2**32 - 1),
+)
+def test_products_and_cotangents(operator, kind, batch, rate, seed):
+    op = make(*operator)
+    rng = np.random.default_rng(seed)
+    shape = (*batch, op.in_size)
+    values = rng.integers(0 if kind[0] == "u" else -5, 6, shape) if kind != "bool" else 1
+    values = np.where(rng.random(shape) < rate, values, 0)
+    spikes = jnp.asarray(values / 4 if "float" in kind else values).astype(kind)
+    out = op(spikes)
+    # Floating spikes that are wider than the weights widen the result.
+    floating = jnp.issubdtype(spikes.dtype, jnp.floating)
+    dtype = jnp.promote_types(op.dtype, spikes.dtype) if floating else op.dtype
+    assert_product(op, spikes, out, dtype)
+    assert out.shape == (*batch, op.out_size)
+    # A batch, a loop and vmap give the same bits.
+    if len(batch) == 1 and batch[0]:
+        assert bits(jax.vmap(op)(spikes)) == bits(out)
+        assert bits(op(spikes[-1])) == bits(out[-1])
+    if batch == ():
+        numbers = spikes.astype(op.dtype)
+        _, pull = jax.vjp(op, numbers)
+        cotangent = jnp.asarray(rng.normal(size=op.out_size)).astype(op.dtype)
+        (found,) = pull(cotangent)
+        worst, at = oracle.worst_ratio(found, oracle.spike_cotangent(op, cotangent))
+        assert worst <= 1, f"{op!r}: error/bound {worst} at input {at}"
