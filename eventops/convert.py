@@ -42,7 +42,11 @@ def to_bcoo(op: Operator):
         _known(call, op.weight)
         return sparse.BCOO.fromdense(op.todense())
     data = jnp.broadcast_to(op.weight, (rows.n_synapses,))
-    indices = jnp.stack(rows.coordinates(), axis=1)
+    if isinstance(rows.ptr, jax.core.Tracer):
+        indices = jnp.stack(rows.coordinates(), axis=1)
+    else:  # nothing to compile for every number of synapses
+        pre = np.repeat(np.arange(rows.n_in, dtype=np.int32), np.diff(rows.indptr()))
+        indices = placed(np.stack([pre, rows.indices()], axis=1))
     shape = (op.in_size, op.out_size)
     return sparse.BCOO((data, indices), shape=shape, indices_sorted=True)
 
