@@ -20,7 +20,8 @@ def test_refused(call, error, fragments):
     with pytest.raises(error) as caught:
         call()
     message = str(caught.value)
-    assert re.match(r"(Event)?(Linear|FixedProb|FixedNumConn)\b", message), message
+    names = r"(Event)?(Linear|FixedProb|FixedNumConn|FixedTotalNum|DistanceProb)|profiles\.\w+"
+    assert re.match(rf"({names})\b", message), message
     for fragment in fragments:
         assert fragment in message, f"{fragment!r} is not in {message!r}"
 
@@ -35,7 +36,7 @@ def test_too_many_synapses(call, error, fragments):
     message = str(caught.value)
     for fragment in fragments:
         assert fragment in message, message
-    assert re.match(r"(Event)?Fixed(Prob|NumConn)\b", message), message
+    assert re.match(r"(Event)?(Fixed(Prob|NumConn|TotalNum)|DistanceProb)\b", message), message
 
 
 def test_dense_weights_that_cannot_be_numbered():
