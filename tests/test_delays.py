@@ -324,8 +324,7 @@ def test_silent_neurons(backend):
 
 
 @native
-@pytest.mark.parametrize("threads", [1, 2])
-def test_in_place(threads):
+def test_in_place():
     """A donated state keeps its buffer, and a scan makes no copy of the ring."""
     op = nn.EventFixedNumConn(300, 2000, 50, 0.5)
     spikes = jnp.asarray(np.random.default_rng(0).random((4, 300)) < 0.1)
