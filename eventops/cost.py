@@ -298,7 +298,7 @@ def form_of(row: dict) -> str | None:
     draws a graph of its own (``brainevent-jit``) does not compute the same.
     """
     ours = row["method"] == OURS
-    if row["method"] not in METHODS or row["operator"] == "Linear":
+    if row["method"] not in METHODS or row["operator"] == "Linear" or row["dtype"] not in ITEM:
         return None
     if ours and row["backend"] == "reference":
         return None
