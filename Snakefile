@@ -29,6 +29,8 @@ include: "workflow/rules/decide.smk"
 include: "workflow/rules/plots.smk"
 # tables and figures -> report, and the verdict
 include: "workflow/rules/report.smk"
+# two sets of results -> what became faster or slower
+include: "workflow/rules/compare.smk"
 
 
 rule all:

@@ -96,7 +96,7 @@ class Recommendation:
 
     def __repr__(self) -> str:
         close = self.close
-        rows = [("", "operator", "computed by", "time", "95 % interval", "memory", "")]
+        rows = [("", "operator", "computed by", "time", "95 % interval", "memory", "basis")]
         for i, c in enumerate(self.choices):
             mark = ("≈" if i and c in close else "") + str(i + 1)
             interval = f"{_si(c.low, 's')} to {_si(c.high, 's')}"

@@ -267,18 +267,28 @@ def test_crossovers_of_a_known_law(results):
     assert dense.loc[1.0, "kind"] == "at"
     assert dense.loc[1.0, "low"] < truth < dense.loc[1.0, "high"]
     assert dense.loc[1.0, "rate"] == pytest.approx(truth, rel=0.4)
+    assert set(decide.crossovers(curves, [4_000], "scan", 6e7)["kind"]) == {"does not fit"}
     assert dense.loc[0.1, "kind"] == "never" and math.isnan(dense.loc[0.1, "rate"])
 
 
-@pytest.mark.parametrize("rows", ["all", "one job", "none", "failures"])
-def test_the_map_is_drawn_whatever_was_measured(rows):
-    points = {
-        "all": lambda: made.points(batches=(1,)),
-        "one job": lambda: made.points(jobs=made.JOBS[:1], modes=("call",), batches=(1,)),
-        "none": lambda: made.points(jobs=()),
-        "failures": lambda: made.with_failures(made.points(jobs=made.JOBS[:4])),
-    }[rows]()
+@pytest.mark.parametrize("rows", ["all", "none"])
+def test_the_map_says_who_is_fastest_or_that_nothing_is_known(rows):
+    points = made.points(batches=(1,), jobs=made.JOBS if rows == "all" else ())
     with theme():
         fig = figures_map.map(findings.prepare(points), made.MACHINE)
     said = " ".join(t.get_text() for t in fig.findobj(Text))
     assert "Too few points" in said if rows == "none" else "fastest" in said
+
+
+@pytest.mark.parametrize(
+    "jobs, rates", [((), (0.1,)), (made.JOBS[:1], (0.1,)), (made.JOBS[:2], (0.0, 0.1))]
+)
+def test_tables_of_a_run_that_says_little(tmp_path, jobs, rates):
+    """They are written, read back and reported, whatever there is in them."""
+    points = made.points(jobs=jobs, rates=rates, batches=(1,))
+    frames = decide.tables(points, made.MACHINE)
+    for name, frame in frames.items():
+        table.write(frame, tmp_path / f"{name}.csv")
+    read = {name: pd.read_csv(tmp_path / f"{name}.csv") for name in frames}
+    score = decide.summary(read)["score"]
+    assert score["n"] == len(frames["contests"]) and score["points"] == len(frames["holdout"])

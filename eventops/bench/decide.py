@@ -17,6 +17,12 @@ NEAR = 1.15  # a predicted winner may be this much slower than the measured one
 ENOUGH = 0.9
 CONFIGURATION = ["n_pre", "n_post", "conn_kind", "conn", "dtype", "weight"]
 RATES = np.geomspace(1e-4, 1, 161)
+_AT = ["rate", "batch", "mode"]
+_PLACE = ["n_pre", "n_post", "dtype", *_AT, "conn_kind", "conn", "weight"]
+PREDICTED = ["job", *CONFIGURATION, *_AT, "method", "form", "measured_s", "predicted_s"]
+PREDICTED += ["spread", "extrapolated"]
+CONTESTS = [*_PLACE, "contestants", "fastest", "fastest_s", "predicted", "predicted_took_s"]
+CONTESTS += ["loss", "near", "extrapolated", "first_of_ours_near"]
 
 
 def rows_of(points: pd.DataFrame) -> list[dict]:
@@ -51,12 +57,12 @@ def out_of_fold(rows: list[dict], caches: dict) -> pd.DataFrame:
                 work = cost.work_of([row])
                 mean, spread = (float(x[0]) for x in curves[key].predict(work))
                 found.append(
-                    {name: row[name] for name in ("job", *CONFIGURATION, "rate", "batch", "mode")}
+                    {name: row[name] for name in ("job", *CONFIGURATION, *_AT)}
                     | {"method": key[0], "form": key[1], "measured_s": float(row["t_median_s"])}
                     | {"predicted_s": math.exp(mean), "spread": spread}
                     | {"extrapolated": bool(curves[key].outside(work).any())}
                 )
-    return pd.DataFrame(found)
+    return pd.DataFrame(found, columns=PREDICTED)
 
 
 def contests(predicted: pd.DataFrame) -> pd.DataFrame:
@@ -65,9 +71,7 @@ def contests(predicted: pd.DataFrame) -> pd.DataFrame:
     Contestants are all methods and forms measured there, and those that hold a dense matrix of the same size.
     """
     rows = []
-    if predicted.empty:
-        return pd.DataFrame(columns=["near"])
-    where = ["n_pre", "n_post", "dtype", "rate", "batch", "mode"]
+    where = _PLACE[:6]
     for place, here in predicted.groupby(where, sort=False):
         dense = here[here["form"] == "dense"]
         for law, own in here.groupby(["conn_kind", "conn", "weight"], sort=False):
@@ -79,7 +83,7 @@ def contests(predicted: pd.DataFrame) -> pd.DataFrame:
             pick = field.loc[field["predicted_s"].idxmin()]
             ours = field[field["method"] == cost.OURS]["measured_s"]
             rows.append(
-                dict(zip([*where, "conn_kind", "conn", "weight"], [*place, *law], strict=True))
+                dict(zip(_PLACE, [*place, *law], strict=True))
                 | {"contestants": len(field), "fastest": f"{best.method} {best.form}"}
                 | {"fastest_s": best.measured_s, "predicted": f"{pick.method} {pick.form}"}
                 | {"predicted_took_s": pick.measured_s}
@@ -88,7 +92,7 @@ def contests(predicted: pd.DataFrame) -> pd.DataFrame:
                 | {"extrapolated": bool(field["extrapolated"].any())}
                 | {"first_of_ours_near": len(ours) > 0 and ours.iloc[0] <= NEAR * best.measured_s}
             )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=CONTESTS)
 
 
 def score(predicted: pd.DataFrame, table: pd.DataFrame) -> dict:
@@ -180,12 +184,20 @@ def mode_of(rows: list[dict]) -> str:
 PROBABILITIES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def crossovers(curves: dict, sizes: list[int], mode: str) -> pd.DataFrame:
+def matrix_fits(n: int, memory_bytes: float, item: int = 4) -> bool:
+    """Whether a full matrix of n by n weights fits the machine."""
+    return n * n * item <= memory_bytes
+
+
+def crossovers(
+    curves: dict, sizes: list[int], mode: str, memory_bytes: float = math.inf
+) -> pd.DataFrame:
     """Above which firing rate a full matrix is faster than stored synapses.
 
     One row for each size, connection probability and ``faster``: the dense product, or `EventLinear` on a full matrix.
     ``kind`` is ``at`` (``rate``, with the ``low`` and ``high`` at which the 95 % interval of the ratio reaches 1),
-    ``never`` (not up to all inputs active), ``always`` (from the lowest rate on) or ``unknown``.
+    ``never`` (not up to all inputs active), ``always`` (from the lowest rate on), ``does not fit`` (the matrix, into
+    memory) or ``unknown``.
     """
     rows = []
     ours = curves.get((cost.OURS, "sparse", mode))
@@ -197,7 +209,9 @@ def crossovers(curves: dict, sizes: list[int], mode: str) -> pd.DataFrame:
         for n in sizes:
             for prob in PROBABILITIES:
                 row = {"n": n, "prob": prob, "mode": mode, "faster": name, "kind": "unknown"}
-                if ours is not None and other is not None:
+                if not matrix_fits(n, memory_bytes):
+                    row["kind"] = "does not fit"
+                elif ours is not None and other is not None:
                     row |= crossing(ours, other, n, n, prob)
                     always = row["rate"] == RATES[0]
                     row["kind"] = "always" if always else "at" if row["rate"] > 0 else "never"
@@ -210,7 +224,8 @@ def tables(points: pd.DataFrame, machine: dict) -> dict[str, pd.DataFrame]:
     """``holdout``, each measured time beside its prediction; ``contests`` and ``crossovers`` of a run."""
     rows, caches = rows_of(points), machine.get("caches") or {}
     predicted = out_of_fold(rows, caches)
-    crossed = crossovers(cost.fit(rows, caches), sizes_of(rows), mode_of(rows))
+    memory = machine.get("memory_bytes") or math.inf
+    crossed = crossovers(cost.fit(rows, caches), sizes_of(rows), mode_of(rows), memory)
     return {"holdout": predicted, "contests": contests(predicted), "crossovers": crossed}
 
 

@@ -60,11 +60,16 @@ def map(points: pd.DataFrame, machine: dict):  # noqa: A001 - the name of the fi
     look = styles(curves)
     fig, axes = panels(len(sizes) + 1, columns=3, width=3.5, height=3.0)
     handles: dict = {}
+    memory = machine.get("memory_bytes") or np.inf
     for i, (ax, n) in enumerate(zip(axes, sizes)):
-        _fastest(ax, n, curves, look, handles)
+        full = decide.matrix_fits(n, memory)
+        here = {kind: curve for kind, curve in curves.items() if full or kind[1] != "dense"}
+        if here:
+            _fastest(ax, n, here, look, handles)
+            _crossover(ax, n, here, handles)
         _measured(ax, n, mode, rows, look, handles)
-        _crossover(ax, n, curves, handles)
-        ax.set_title(f"{n:,} → {n:,}: fastest", loc="left")
+        title = f"{n:,} → {n:,}: fastest"
+        ax.set_title(title + ("" if full else "\n(a full matrix does not fit)"), loc="left")
         ax.set(
             xlabel="firing rate (active inputs)", ylabel="" if i % 3 else "connection probability"
         )
