@@ -309,14 +309,7 @@ def form_of(row: dict) -> str | None:
 
 def usable(rows: Iterable[dict]) -> list[dict]:
     """The rows with a time that a curve can be fitted to."""
-    return [
-        r
-        for r in rows
-        if r["status"] == "ok"
-        and _number(r["t_median_s"]) > 0
-        and r["dtype"] in ITEM
-        and form_of(r)
-    ]
+    return [r for r in rows if r["status"] == "ok" and _number(r["t_median_s"]) > 0 and form_of(r)]
 
 
 def key_of(row: dict) -> tuple[str, str, str]:
