@@ -185,6 +185,7 @@ ffi::Error DenseForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::An
   if (!HasShape(weight, {n_weights, n_in, n_out}) || !HasShape(*out, {n_weights, n_batch, n_out})) {
     return Invalid("dense product: shapes of spikes, weights and result do not fit");
   }
+  if (IsEmpty(*out)) return ffi::Error::Success();
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;

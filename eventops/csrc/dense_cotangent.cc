@@ -83,6 +83,7 @@ ffi::Error DenseSpikeCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer weight, 
   if (!HasShape(g, {n.n_weights, n.n_batch, n.n_out}) || !HasShape(*out, {n.n_weights, n.n_batch, n.n_in})) {
     return Invalid("dense spike cotangent: shapes of weights, cotangents and result do not fit");
   }
+  if (IsEmpty(*out)) return ffi::Error::Success();
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;
@@ -104,6 +105,7 @@ ffi::Error DenseWeightCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes,
   if (!HasShape(g, {n.n_weights, n.n_batch, n.n_out}) || !HasShape(*out, {n.n_weights, n.n_in, n.n_out})) {
     return Invalid("dense weight cotangent: shapes of spikes, cotangents and result do not fit");
   }
+  if (IsEmpty(*out)) return ffi::Error::Success();
   return SwitchWeight(out->element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;

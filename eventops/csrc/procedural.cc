@@ -232,6 +232,7 @@ ffi::Error ProceduralForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ff
   Shape shape;
   ffi::Error error = ReadProduct(spikes, *out, weight, selected, gaps, attrs, &graph, &shape);
   if (error.failure()) return error;
+  if (IsEmpty(*out)) return ffi::Error::Success();
   const auto prob = attrs.get<double>("prob");
   if (!prob.has_value()) return Invalid("procedural: an attribute is missing");
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
@@ -260,6 +261,7 @@ ffi::Error ProceduralSpikeCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer wei
   Shape shape;
   ffi::Error error = ReadProduct(*out, g, weight, selected, gaps, attrs, &graph, &shape);
   if (error.failure()) return error;
+  if (IsEmpty(*out)) return ffi::Error::Success();
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;
@@ -294,6 +296,7 @@ ffi::Error ProceduralWeightCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer sp
   Shape shape;
   ffi::Error error = ReadProduct(spikes, g, *out, selected, gaps, attrs, &graph, &shape);
   if (error.failure()) return error;
+  if (IsEmpty(*out)) return ffi::Error::Success();
   if (g.element_type() != out->element_type()) return Invalid("procedural: cotangents must be of the result's dtype");
   if (out->element_type() == ffi::DataType::F64) return WeightCotangentOf<double>(pool, graph, shape, spikes, g, *out);
   if (out->element_type() == ffi::DataType::F32) return WeightCotangentOf<float>(pool, graph, shape, spikes, g, *out);
