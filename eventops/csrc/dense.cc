@@ -157,8 +157,7 @@ template <typename A>
 const A* Numbers(const EventLists<A>& lists, const bool* spikes, int64_t n_batch, int64_t n) {
   if (n_batch < 4 || lists.total() < kDenseAbove / 2 * n) return nullptr;
   A* const values = ScratchOf<A, Scratch::kNumbers>(n);
-  const auto* bytes = reinterpret_cast<const unsigned char*>(spikes);  // of any value: see compact.h
-  for (int64_t i = 0; i < n; ++i) values[i] = bytes[i] != 0 ? A(1) : A(0);
+  for (int64_t i = 0; i < n; ++i) values[i] = ValueOf<A>(spikes + i);
   return values;
 }
 template <typename A>

@@ -51,9 +51,8 @@ void DenseWeightCotangent(ffi::ThreadPool& pool, const DenseShape& n, const S* s
     for (int64_t b = 0; b < n.n_batch; ++b) {
       const S* s = spikes + (v * n.n_batch + b) * n.n_in + first;
       for (int64_t r = 0; r < rows; ++r) {
-        if (s[r] != S(0)) {
-          events[r * n.n_batch + count[r]++] = {static_cast<int32_t>(b), static_cast<A>(s[r])};
-        }
+        const A value = ValueOf<A>(s + r);
+        if (value != A(0)) events[r * n.n_batch + count[r]++] = {static_cast<int32_t>(b), value};
       }
     }
     for (int64_t column = 0; column < n.n_out; column += kMaxColumns) {
