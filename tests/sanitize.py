@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -93,6 +94,9 @@ def fuzz(folder: Path, options) -> None:
     program = build("fuzzer,address,undefined", "stress", folder, options.jobs)
     corpus = folder / "corpus"
     corpus.mkdir(exist_ok=True)
+    chosen = random.Random(options.seed)
+    for i in range(200):  # long enough to fill a call, so that it need not be grown byte by byte
+        (corpus / f"seed{i}").write_bytes(chosen.randbytes(512))
     limits = [
         "-max_len=512",
         "-timeout=20",

@@ -622,6 +622,21 @@ def test_tables_of_a_law_cannot_lead_outside(op):
             assert np.all(np.isfinite(result)) and np.all(result >= 0)
 
 
+@native
+@pytest.mark.parametrize("empty", range(4))
+@pytest.mark.parametrize("name", ["DenseForward", "DenseSpikeCotangent", "DenseWeightCotangent"])
+def test_a_side_without_elements(name, empty):
+    """Found by fuzzing: a batch of nothing was divided by."""
+    v, b, n_in, n_out = (0 if i == empty else 5 for i in range(4))
+    spikes, weight, g = f32(v, b, n_in), f32(v, n_in, n_out), f32(v, b, n_out)
+    arguments, out = {
+        "DenseForward": ([spikes, weight], g.shape),
+        "DenseSpikeCotangent": ([weight, g], spikes.shape),
+        "DenseWeightCotangent": ([spikes, g], weight.shape),
+    }[name]
+    assert np.array_equal(ffi(name, arguments, {}, out, "f4"), np.zeros(out))
+
+
 BOOLS = (
     nn.EventLinear(130, 3, np.ones((130, 3), np.float32)),
     nn.EventFixedNumConn(130, 9, 2, 0.5),

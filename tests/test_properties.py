@@ -84,7 +84,8 @@ def test_products_and_cotangents(operator, kind, batch, rate, seed):
     out = op(spikes)
     # Floating spikes that are wider than the weights widen the result.
     floating = jnp.issubdtype(spikes.dtype, jnp.floating)
-    dtype = jnp.promote_types(op.dtype, spikes.dtype) if floating else op.dtype
+    with jax.numpy_dtype_promotion("standard"):
+        dtype = jnp.promote_types(op.dtype, spikes.dtype) if floating else op.dtype
     assert_product(op, spikes, out, dtype)
     assert out.shape == (*batch, op.out_size)
     # A batch, a loop and vmap give the same bits.

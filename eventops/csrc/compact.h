@@ -25,6 +25,16 @@ struct EventLists {
   int64_t total() const { return start.back(); }
 };
 
+// One spike as a number, whatever byte a bool is.
+template <typename A>
+A ValueOf(const bool* spike) {
+  return *reinterpret_cast<const unsigned char*>(spike) != 0 ? A(1) : A(0);
+}
+template <typename A>
+A ValueOf(const A* spike) {
+  return *spike;
+}
+
 template <typename A>
 int64_t CompactOne(const bool* spikes, int64_t n, Event<A>* out) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(spikes);

@@ -157,8 +157,7 @@ template <typename A>
 const A* Numbers(const EventLists<A>& lists, const bool* spikes, int64_t n_batch, int64_t n) {
   if (n_batch < 4 || lists.total() < kDenseAbove / 2 * n) return nullptr;
   A* const values = ScratchOf<A, Scratch::kNumbers>(n);
-  const auto* bytes = reinterpret_cast<const unsigned char*>(spikes);  // of any value: see compact.h
-  for (int64_t i = 0; i < n; ++i) values[i] = bytes[i] != 0 ? A(1) : A(0);
+  for (int64_t i = 0; i < n; ++i) values[i] = ValueOf<A>(spikes + i);
   return values;
 }
 template <typename A>
@@ -185,6 +184,7 @@ ffi::Error DenseForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::An
   if (!HasShape(weight, {n_weights, n_in, n_out}) || !HasShape(*out, {n_weights, n_batch, n_out})) {
     return Invalid("dense product: shapes of spikes, weights and result do not fit");
   }
+  if (IsEmpty(*out)) return ffi::Error::Success();
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;

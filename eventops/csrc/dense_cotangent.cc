@@ -51,9 +51,8 @@ void DenseWeightCotangent(ffi::ThreadPool& pool, const DenseShape& n, const S* s
     for (int64_t b = 0; b < n.n_batch; ++b) {
       const S* s = spikes + (v * n.n_batch + b) * n.n_in + first;
       for (int64_t r = 0; r < rows; ++r) {
-        if (s[r] != S(0)) {
-          events[r * n.n_batch + count[r]++] = {static_cast<int32_t>(b), static_cast<A>(s[r])};
-        }
+        const A value = ValueOf<A>(s + r);
+        if (value != A(0)) events[r * n.n_batch + count[r]++] = {static_cast<int32_t>(b), value};
       }
     }
     for (int64_t column = 0; column < n.n_out; column += kMaxColumns) {
@@ -83,6 +82,7 @@ ffi::Error DenseSpikeCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer weight, 
   if (!HasShape(g, {n.n_weights, n.n_batch, n.n_out}) || !HasShape(*out, {n.n_weights, n.n_batch, n.n_in})) {
     return Invalid("dense spike cotangent: shapes of weights, cotangents and result do not fit");
   }
+  if (IsEmpty(*out)) return ffi::Error::Success();
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;
@@ -104,6 +104,7 @@ ffi::Error DenseWeightCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes,
   if (!HasShape(g, {n.n_weights, n.n_batch, n.n_out}) || !HasShape(*out, {n.n_weights, n.n_in, n.n_out})) {
     return Invalid("dense weight cotangent: shapes of spikes, cotangents and result do not fit");
   }
+  if (IsEmpty(*out)) return ffi::Error::Success();
   return SwitchWeight(out->element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;

@@ -50,6 +50,15 @@ inline bool HasShape(const ffi::AnyBuffer& buffer, std::initializer_list<int64_t
   return true;
 }
 
+// Nothing is to be computed, and the other sides may be any numbers: handlers return before they multiply or divide
+// by them.
+inline bool IsEmpty(const ffi::AnyBuffer& buffer) {
+  for (int64_t d : buffer.dimensions()) {
+    if (d == 0) return true;
+  }
+  return false;
+}
+
 // Calls body(W*) with a null pointer of the weights' storage type.
 template <typename F>
 ffi::Error SwitchWeight(ffi::DataType dtype, F body) {

@@ -233,6 +233,7 @@ ffi::Error ProceduralForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ff
   Shape shape;
   ffi::Error error = ReadProduct(spikes, *out, weight, selected, gaps, law, attrs, &graph, &shape);
   if (error.failure()) return error;
+  if (IsEmpty(*out)) return ffi::Error::Success();
   const auto prob = attrs.get<double>("prob");
   if (!prob.has_value()) return Invalid("procedural: an attribute is missing");
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
@@ -261,6 +262,7 @@ ffi::Error ProceduralSpikeCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer wei
   Shape shape;
   ffi::Error error = ReadProduct(*out, g, weight, selected, gaps, law, attrs, &graph, &shape);
   if (error.failure()) return error;
+  if (IsEmpty(*out)) return ffi::Error::Success();
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;
@@ -295,6 +297,7 @@ ffi::Error ProceduralWeightCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer sp
   Shape shape;
   ffi::Error error = ReadProduct(spikes, g, *out, selected, gaps, law, attrs, &graph, &shape);
   if (error.failure()) return error;
+  if (IsEmpty(*out)) return ffi::Error::Success();
   if (g.element_type() != out->element_type()) return Invalid("procedural: cotangents must be of the result's dtype");
   if (out->element_type() == ffi::DataType::F64) return WeightCotangentOf<double>(pool, graph, shape, spikes, g, *out);
   if (out->element_type() == ffi::DataType::F32) return WeightCotangentOf<float>(pool, graph, shape, spikes, g, *out);

@@ -198,6 +198,7 @@ ffi::Error RowsSpikeCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer weight, f
   RowsShape shape;
   ffi::Error error = ReadRows("rows spike cotangent", *out, g, weight, ptr, offsets, n_out, tile, &rows, &shape);
   if (error.failure()) return error;
+  if (IsEmpty(*out)) return ffi::Error::Success();
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;
@@ -235,6 +236,7 @@ ffi::Error RowsWeightCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, 
   RowsShape shape;
   ffi::Error error = ReadRows("rows weight cotangent", spikes, g, *out, ptr, offsets, n_out, tile, &rows, &shape);
   if (error.failure()) return error;
+  if (IsEmpty(*out)) return ffi::Error::Success();
   if (out->element_type() == ffi::DataType::F64) {
     return WeightCotangentOf<double>(pool, rows, shape, spikes, g, *out);
   }

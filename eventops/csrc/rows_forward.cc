@@ -154,6 +154,7 @@ ffi::Error RowsForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::Any
   RowsShape shape;
   ffi::Error error = ReadRows("rows forward", spikes, *out, weight, ptr, offsets, n_out, tile, &rows, &shape);
   if (error.failure()) return error;
+  if (IsEmpty(*out)) return ffi::Error::Success();
   return SwitchWeight(weight.element_type(), [&](auto* tag) {
     using W = std::remove_pointer_t<decltype(tag)>;
     using A = Accumulator<W>;
