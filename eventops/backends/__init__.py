@@ -7,11 +7,14 @@ A product is one of the three partial derivatives of the trilinear form
 law of a random graph, :class:`eventops.random.Graph`).
 """
 
+import functools
 from types import MappingProxyType
 
-from . import cpu, reference
+from . import cpu, gpu, reference
 
-BACKENDS = ("reference", "cpu")
+BACKENDS = ("reference", "cpu", "gpu", "gpu-atomics")
+# The platforms that a backend runs on; None for all. JAX's name of NVIDIA's is cuda.
+PLATFORMS = {"reference": None, "cpu": ("cpu",), "gpu": ("cuda",), "gpu-atomics": ("cuda",)}
 
 # Each entry takes (ctx-free) arrays and the static parameters; see products.py for their shapes.
 IMPLEMENTATIONS = MappingProxyType(
@@ -41,13 +44,40 @@ IMPLEMENTATIONS = MappingProxyType(
         ("procedural", "forward", "cpu"): cpu.procedural_forward,
         ("procedural", "spike_cotangent", "cpu"): cpu.procedural_spike_cotangent,
         ("procedural", "weight_cotangent", "cpu"): cpu.procedural_weight_cotangent,
+        ("dense", "forward", "gpu"): gpu.dense_forward,
+        ("dense", "spike_cotangent", "gpu"): gpu.dense_spike_cotangent,
+        ("dense", "weight_cotangent", "gpu"): gpu.dense_weight_cotangent,
+        ("uniform", "forward", "gpu"): reference.uniform_forward,
+        ("uniform", "spike_cotangent", "gpu"): reference.uniform_spike_cotangent,
+        ("uniform", "weight_cotangent", "gpu"): reference.uniform_weight_cotangent,
+        ("rows", "forward", "gpu"): gpu.rows_forward,
+        ("rows", "spike_cotangent", "gpu"): gpu.rows_spike_cotangent,
+        ("rows", "weight_cotangent", "gpu"): gpu.rows_weight_cotangent,
+        ("procedural", "forward", "gpu"): gpu.procedural_forward,
+        ("procedural", "spike_cotangent", "gpu"): gpu.procedural_spike_cotangent,
+        ("procedural", "weight_cotangent", "gpu"): gpu.procedural_weight_cotangent,
+        ("dense", "forward", "gpu-atomics"): functools.partial(gpu.dense_forward, atomics=True),
+        ("dense", "spike_cotangent", "gpu-atomics"): gpu.dense_spike_cotangent,
+        ("dense", "weight_cotangent", "gpu-atomics"): gpu.dense_weight_cotangent,
+        ("uniform", "forward", "gpu-atomics"): reference.uniform_forward,
+        ("uniform", "spike_cotangent", "gpu-atomics"): reference.uniform_spike_cotangent,
+        ("uniform", "weight_cotangent", "gpu-atomics"): reference.uniform_weight_cotangent,
+        ("rows", "forward", "gpu-atomics"): functools.partial(gpu.rows_forward, atomics=True),
+        ("rows", "spike_cotangent", "gpu-atomics"): gpu.rows_spike_cotangent,
+        ("rows", "weight_cotangent", "gpu-atomics"): gpu.rows_weight_cotangent,
+        ("procedural", "forward", "gpu-atomics"): functools.partial(
+            gpu.procedural_forward, atomics=True
+        ),
+        ("procedural", "spike_cotangent", "gpu-atomics"): gpu.procedural_spike_cotangent,
+        ("procedural", "weight_cotangent", "gpu-atomics"): gpu.procedural_weight_cotangent,
     }
 )
 
 
 def available() -> dict[str, str | None]:
     """Each backend with ``None``, or with the reason why it cannot run here."""
-    return {"reference": None, "cpu": cpu.unavailable()}
+    on_gpu = gpu.unavailable()
+    return {"reference": None, "cpu": cpu.unavailable(), "gpu": on_gpu, "gpu-atomics": on_gpu}
 
 
 def check(call: str, backend: str | None) -> str | None:

@@ -87,8 +87,9 @@ inline Range Drawn(const Graph& graph) {
   return {place(graph.pre.begin), place(graph.pre.end)};
 }
 
-// `selected` may be empty if all pre neurons have connections.
-inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::Dictionary attrs, Graph* graph) {
+// `selected` may be empty if all pre neurons have connections. `on_device`: what the buffers hold cannot be read here.
+inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::Dictionary attrs, Graph* graph,
+                            bool on_device = false) {
   bool complete = true;
   const auto get = [&](const char* name) {
     auto value = attrs.get<int64_t>(name);
@@ -114,7 +115,7 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::D
       listed != (graph->all_selected() ? 0 : graph->n_selected)) {
     return Invalid("draw: selected must list n_selected neurons, or none if all are");
   }
-  for (int64_t i = 0, previous = -1; i < listed; previous = graph->selected[i++]) {
+  for (int64_t i = 0, previous = -1; i < listed && !on_device; previous = graph->selected[i++]) {
     if (graph->selected[i] <= previous || graph->selected[i] >= graph->n_in) {
       return Invalid("draw: selected must ascend within [0, n_in)");
     }
