@@ -10,7 +10,8 @@ import pytest
 from cases import SMALL, active, assert_product, bits, case, ids, procedural, typed, weights_of
 
 import eventops as nn
-from eventops import backends
+from eventops import backends, random
+from eventops.backends import gpu as gpu_backend
 from eventops.bench import gpu as bench
 from eventops.bench import oracle
 
@@ -174,6 +175,23 @@ def test_drawn_equals_stored(gpu, c):
     matrix = np.asarray(drawn(np.eye(c.n_in, dtype=bool)))
     for i in range(c.n_in):
         np.testing.assert_array_equal(matrix[i], np.bincount(stored.row(i), minlength=c.n_out))
+
+
+GRAPHS = [
+    c for c in (*SMALL[6:17], SMALL[23], *DRAWN, *LARGER[2:5], *LARGER[7:]) if "Fixed" in c.kind
+]
+
+
+@pytest.mark.parametrize("c", GRAPHS, ids=ids(GRAPHS))
+def test_graphs_drawn_on_the_device(gpu, monkeypatch, c):
+    """The CPU's, bit for bit; rules that only the host draws are drawn there."""
+    graph = c.make(1.0).graph
+    expected = random.draw(graph, reference=True)
+    before = gpu and gpu()
+    monkeypatch.setattr(gpu_backend, "is_default_device", lambda: True)
+    found = random.draw(graph)
+    assert bits(found.ptr) == bits(expected.ptr) and bits(found.offsets) == bits(expected.offsets)
+    assert gpu is None or (gpu() > before) == gpu_backend.can_draw(graph)
 
 
 def test_silent_rows_do_not_count(gpu):

@@ -11,6 +11,7 @@ import os
 import pathlib
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from . import cpu
@@ -26,12 +27,14 @@ _HANDLERS = (
     "ProceduralForward",
     "ProceduralSpikeCotangent",
     "ProceduralWeightCotangent",
+    "DrawCount",
+    "DrawFill",
 )
 HOW_TO_INSTALL = 'pip install "eventops[cuda13]", or "eventops[cuda12]" for drivers of CUDA 12'
 
-# Inputs that one block compacts, and neurons that one word of a bitmap marks: see csrc/cuda/params.h.
+# Inputs that one block compacts (csrc/cuda/params.h); bitmaps that fit shared memory (csrc/gpu_procedural.cc).
 _CHUNK = 8192
-_BITMAP_BYTES = 32 << 10
+_BITMAP_BYTES = 16 << 10
 # Enough blocks to fill the largest device; partial sums take at most so many bytes.
 _BLOCKS = 512
 _MOST_SLICES = 32
@@ -81,6 +84,12 @@ def unavailable() -> str | None:
     if not any(os.path.exists(path) for path in nvrtc_paths()):
         return f"NVRTC, which compiles the kernels, is not installed; {HOW_TO_INSTALL}"
     return None
+
+
+def is_default_device() -> bool:
+    """Whether JAX puts new arrays on an NVIDIA GPU."""
+    (device,) = jnp.zeros(()).devices()
+    return device.platform == "gpu" and "nvidia" in device.device_kind.lower()
 
 
 def nvrtc_paths() -> list[str]:
@@ -240,24 +249,63 @@ def procedural_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneo
 
 
 def _bitmaps(law, blocks: int) -> jax.ShapeDtypeStruct:
-    """A bit for each partner that a line may have, for each block, where that is too much for shared memory."""
+    """Bits for the partners of a line that are taken; some rules need none."""
     from .. import random
 
-    words = -(-law.n_out // 32)
     needed = law.rule == random.FIXED_POST and not law.allow_multi
-    if not needed or words * 4 <= _BITMAP_BYTES:
-        return jax.ShapeDtypeStruct((0,), np.uint32)
-    return jax.ShapeDtypeStruct((blocks, words), np.uint32)
+    return _bitmap(law.n_out if needed else 0, blocks)
+
+
+def _bitmap(n: int, blocks: int) -> jax.ShapeDtypeStruct:
+    """A bit for each of n neurons, for each block, where that is too much for shared memory."""
+    words = -(-n // 32)
+    shape = (0,) if words * 4 <= _BITMAP_BYTES else (blocks, words)
+    return jax.ShapeDtypeStruct(shape, np.uint32)
 
 
 def _procedural_call(name, results, law, *operands, **more):
-    from .. import random
-
-    # The tile has no meaning here; the draw wants one.
-    arrays, attributes = random.native_arguments(law, random.whole(law), tile=1)
-    # A thread draws four numbers at once: blocks as wide as a line is long.
-    degree = law.prob * law.n_out if law.rule == random.BERNOULLI else law.conn_num
-    attributes["threads"] = np.int64(min(256, max(32, 32 * int(degree // 128))))
+    arrays, attributes = _law(law, tile=1)  # which has no meaning here; the draw wants one
     attributes |= {key: np.int64(value) for key, value in more.items()}
     call = jax.ffi.ffi_call(target(f"Procedural{name}"), results)
     return call(*operands, *arrays, **attributes)
+
+
+def _law(law, tile):
+    """Arrays and attributes that describe a graph, and how wide the blocks are that draw it."""
+    from .. import random
+
+    arrays, attributes = random.native_arguments(law, random.whole(law), tile=tile)
+    # A thread draws four numbers at once: blocks as wide as a line is long.
+    degree = law.prob * law.n_out if law.rule == random.BERNOULLI else law.conn_num
+    return arrays, attributes | dict(threads=np.int64(min(256, max(32, 32 * int(degree // 128)))))
+
+
+def can_draw(law) -> bool:
+    """Whether the rows of a graph can be drawn in order: those without repeats whose lines are rows."""
+    from .. import random
+
+    return law.rule == random.BERNOULLI or (law.rule == random.FIXED_POST and not law.allow_multi)
+
+
+def draw(law, tile: int, n_tiles: int):
+    """Row pointers of a graph, and the function of their last one that draws the offsets."""
+    blocks = max(1, min(4 * _BLOCKS, law.n_in))
+    arrays, attributes = _law(law, tile)
+    attributes |= dict(blocks=np.int64(blocks))
+
+    def run(name, results, *more):
+        def call(*args):
+            return jax.ffi.ffi_call(target(name), results)(*args, **attributes)[0]
+
+        with jax.disable_jit(False):
+            return jax.jit(call)(*arrays, *more)
+
+    counts = jax.ShapeDtypeStruct((law.n_in * n_tiles,), np.int32)
+    counts = run("DrawCount", [counts, _bitmaps(law, blocks)])
+    ptr = jnp.concatenate([jnp.zeros(1, np.int32), jnp.cumsum(counts, dtype=np.int32)])
+
+    def fill(length):
+        offsets = jax.ShapeDtypeStruct((length,), np.uint16)
+        return run("DrawFill", [offsets, _bitmaps(law, blocks), _bitmap(law.n_out, blocks)], ptr)
+
+    return ptr, fill

@@ -104,10 +104,10 @@ struct File {
 
 std::string ReadSources(const char* source, std::vector<File>* files) {
   const std::string cuda = places.sources + "/cuda/";
-  *files = {{source, ""}, {"device.cuh", ""}, {"params.h", ""}, {"numbers.h", ""}, {"philox.h", ""},
+  *files = {{source, ""}, {"device.cuh", ""}, {"line.cuh", ""}, {"params.h", ""}, {"numbers.h", ""}, {"philox.h", ""},
             {"cstdint", kCstdint}, {"cstring", kCstring}};
-  for (size_t i = 0; i < 5; ++i) {
-    const std::string path = (i < 3 ? cuda : places.sources + "/") + (*files)[i].name;
+  for (size_t i = 0; i < 6; ++i) {
+    const std::string path = (i < 4 ? cuda : places.sources + "/") + (*files)[i].name;
     if (!ReadFile(path, &(*files)[i].text)) return "the package lacks " + path + "; install eventops again";
   }
   return "";

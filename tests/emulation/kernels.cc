@@ -2,5 +2,6 @@
 #define EVENTOPS_EMULATED
 #include "cuda/compact.cu"
 #include "cuda/dense.cu"
+#include "cuda/draw.cu"
 #include "cuda/procedural.cu"
 #include "cuda/rows.cu"

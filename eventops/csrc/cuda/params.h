@@ -75,6 +75,16 @@ struct GraphParams {
   int32_t allow_multi, allow_self;
 };
 
+struct DrawParams {
+  GraphParams graph;
+  int32_t* counts;     // (n_in, n_tiles)
+  const int32_t* ptr;  // (n_in * n_tiles + 1)
+  uint16_t* offsets;
+  uint32_t* marks;  // (blocks, words) of zeros where they do not fit shared memory, else null
+  int64_t n_synapses;
+  int32_t tile, n_tiles;
+};
+
 struct ProceduralParams {
   GraphParams graph;
   const void* spikes;
