@@ -26,6 +26,7 @@ from eventops.bench.timing import Method, interleave
 SETTINGS = {"rounds": 9, "warmup": 3, "min_sample_s": 0.005, "budget_s": 1.0, "give_up_s": 2.0}
 RATES = (0.001, 0.01, 0.1)
 OURS = ("gpu", "gpu-atomics")
+PEERS = ("jnp-dense", "bcoo", "brainevent")
 # Operator, neurons, partners or probability, storage.
 POINTS = (
     ("EventLinear", 4000, None, "dense"),
@@ -78,7 +79,7 @@ def rivals(op, point) -> dict[str, tuple]:
     """Other ways to the same product, ``name: (data, step)``; a text instead where there is none."""
     found = {}
     job = {"allow_multi_conn": False, "conn_kind": "num", "storage": point[3], "dtype": "float32"}
-    for name in ("jnp-dense", "bcoo", "brainevent"):
+    for name in PEERS:
         if name == "jnp-dense" and 4 * op.in_size * op.out_size > DENSE_BYTES:
             found[name] = "the dense matrix is too large"
             continue
