@@ -15,7 +15,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import closure, partition
-from .backends import IMPLEMENTATIONS, cpu
+from .backends import IMPLEMENTATIONS, PLATFORMS, cpu, gpu
 from .backends.reference import accumulator
 from .csr import Rows
 from .random import Graph
@@ -28,8 +28,11 @@ def _make(name: str, abstract, batching_rule) -> Primitive:
     partition.needs_devices(primitive)
     batching.primitive_batchers[primitive] = batching_rule
     ad.primitive_jvps[primitive] = functools.partial(_jvp, primitive)
-    mlir.register_lowering(primitive, functools.partial(_lower, name, "reference"))
-    mlir.register_lowering(primitive, functools.partial(_lower, name, "cpu"), platform="cpu")
+    mlir.register_lowering(primitive, functools.partial(_lower, name, "reference", None))
+    mlir.register_lowering(primitive, functools.partial(_lower, name, "cpu", "cpu"), platform="cpu")
+    mlir.register_lowering(
+        primitive, functools.partial(_lower, name, "gpu", "cuda"), platform="cuda"
+    )
     return primitive
 
 
@@ -48,15 +51,18 @@ def _run_eagerly(primitive, *args, **params):
         return _compiled(primitive, tuple(sorted(params.items())))(*args)
 
 
-def _lower(product: str, default: str, ctx, *args, backend, kind, **params):
+def _lower(product: str, default: str, platform, ctx, *args, backend, kind, **params):
     """Choose the kernel when the platform is known: the backend asked for, or the platform's default."""
-    if backend is None and default == "cpu" and cpu.unavailable() is not None:
+    if backend is None and default != "reference" and cpu.unavailable() is not None:
         cpu.warn_once()
         backend = "reference"
-    if backend == "cpu" and default != "cpu":
+    if backend is not None and PLATFORMS[backend] not in (None, (platform,)):
+        where = "CPU devices" if backend == "cpu" else "NVIDIA GPUs"
         raise NotImplementedError(
-            "eventops: backend 'cpu' runs on CPU devices only; use backend=None or 'reference' here"
+            f"eventops: backend {backend!r} runs on {where} only; use backend=None or 'reference' here"
         )
+    if (backend or default).startswith("gpu"):
+        gpu.register()
     kernel = functools.partial(
         _on_stacks, product, IMPLEMENTATIONS[kind, product, backend or default]
     )

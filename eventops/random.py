@@ -16,7 +16,7 @@ import numpy as np
 
 from . import lattice as lattices
 from . import random_reference
-from .backends import cpu
+from .backends import cpu, gpu
 from .csr import MAX_SYNAPSES, Rows, empty_rows, n_tiles, tile_width
 from .gaps import gap_table
 from .graph import (
@@ -125,11 +125,17 @@ class Part:
             return
         reference = reference or cpu.unavailable() is not None
         count = _count_reference if reference else _count_native
+        if not reference and window == whole(graph) and gpu.can_draw(graph) and draws_on_gpu():
+            count = _count_gpu
         self.ptr, self._fill = apart(lambda: count(graph, window, self.tile))
-        self.n_synapses = int(np.asarray(self.ptr)[-1])
+        self.n_synapses = apart(lambda: int(self.ptr[-1]))
+        if self.n_synapses < 0:  # more than 32 bits can count: the host's ways say so themselves
+            raise ValueError(
+                f"{call}: the graph has more than {MAX_SYNAPSES} synapses: split the projection"
+            )
 
     def rows(self, length: int) -> Rows:
-        """The rows, on a CPU device, with ``length >= n_synapses`` offsets of which the last are 0."""
+        """The rows, on the device that drew them, with ``length >= n_synapses`` offsets of which the last are 0."""
         fill = self._fill or (lambda length: jnp.zeros(length, jnp.uint16))
         offsets = apart(lambda: fill(length))
         return Rows(self.ptr, offsets, self.window.n_in, self.window.n_out, self.tile)
@@ -244,6 +250,15 @@ def _on_cpu(name, shape, dtype, *args, **attributes):
         return jax.jit(lambda *args: jax.ffi.ffi_call(cpu.target(name), out)(*args, **attributes))(
             *args
         )
+
+
+def draws_on_gpu() -> bool:
+    """Whether new arrays, and so graphs, go to an NVIDIA GPU that can draw."""
+    return gpu.unavailable() is None and apart(gpu.is_default_device)
+
+
+def _count_gpu(graph: Graph, window: Window, tile: int):
+    return gpu.draw(graph, tile, n_tiles(window.n_out, tile))
 
 
 def _count_reference(graph: Graph, window: Window, tile: int):

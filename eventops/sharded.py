@@ -271,8 +271,9 @@ class Sharded(Operator):
         """Whether the kernel takes every stored offset for a synapse: ``reference`` does."""
         if self.rows is None or len(set(self.counts)) == 1:
             return False
-        on_cpu = self.layout.mesh.devices.flat[0].platform == "cpu"
-        native = on_cpu and part.backend in (None, "cpu") and cpu.unavailable() is None
+        device = self.layout.mesh.devices.flat[0]
+        native = device.platform == "cpu" or "nvidia" in device.device_kind.lower()
+        native = native and part.backend != "reference" and cpu.unavailable() is None
         return not native
 
     def __repr__(self):

@@ -1,9 +1,10 @@
 """Settings of the whole suite: nothing is promoted silently, float64 only where a test asks for it."""
 
 import os
+import sys
 
-# One device, the CPU, whatever the machine has; before JAX is imported.
-os.environ.setdefault("JAX_PLATFORMS", "cpu")
+# One device, the CPU, whatever the machine has, unless `-m gpu` asks for the others; before JAX is imported.
+os.environ.setdefault("JAX_PLATFORMS", "cuda,cpu" if "gpu" in sys.argv else "cpu")
 
 import hypothesis
 import jax
@@ -36,6 +37,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "x64: runs with jax_enable_x64 on")
+    config.addinivalue_line("markers", "gpu: needs an NVIDIA GPU (-m gpu runs them)")
     config.addinivalue_line("markers", "slow: runs the whole workflow; minutes")
     config.addinivalue_line("markers", "nightly: takes many minutes; runs with --nightly only")
     # A warning of ours is an error, except where a test expects it.

@@ -63,6 +63,22 @@ def test_backends_follow_the_device():
         sweep.jobs(named, ["cpu"], {"reference": None, "cpu": "not built"})
 
 
+def test_backends_of_a_gpu():
+    """Its own kernels by default; where they cannot run, a message and not something slower."""
+    block = NUMBER | {"backends": ["default", "reference", "cpu", "gpu-atomics"]}
+    runs = {"reference": None, "cpu": None, "gpu": None, "gpu-atomics": None}
+    both = sweep.jobs(config(block), ["cpu", "gpu"], runs)
+    assert sorted((j["device"], j["backend"]) for j in both.values()) == [
+        ("cpu", "cpu"),
+        ("cpu", "reference"),
+        ("gpu", "gpu"),
+        ("gpu", "gpu-atomics"),
+        ("gpu", "reference"),
+    ]
+    with pytest.raises(ValueError, match="NVRTC is missing; or leave the GPU out"):
+        sweep.jobs(config(NUMBER), ["cpu", "gpu"], runs | {"gpu": "NVRTC is missing"})
+
+
 @pytest.mark.parametrize(
     "block, message",
     [

@@ -94,7 +94,9 @@ def test_the_reason_says_how_to_build(broken):
 
 @native
 def test_available():
-    assert backends.available() == {"reference": None, "cpu": None}
+    found = backends.available()
+    assert list(found) == list(backends.BACKENDS)
+    assert found["reference"] is None and found["cpu"] is None
     assert cpu.isa() in ("plain", "avx2", "avx512")
 
 
@@ -104,10 +106,12 @@ def test_the_table_is_frozen_and_complete():
         table["dense", "forward", "cpu"] = None
     kinds = ("dense", "uniform", "rows", "procedural")
     products = ("forward", "spike_cotangent", "weight_cotangent")
-    pairs = {(k, p) for k in kinds for p in products}
-    pairs |= {("delayed", p) for p in ("deliver", "step", "swap", *products[1:])}
+    entries = {(k, p, b) for k in kinds for p in products for b in backends.BACKENDS}
+    # Delays and updates of weights run on the reference wherever there is no kernel of theirs.
+    pairs = {("delayed", p) for p in ("deliver", "step", "swap", *products[1:])}
     pairs |= {(k, f"update_on_{side}") for k in ("dense", "rows") for side in ("pre", "post")}
-    assert set(table) == {(*pair, b) for pair in pairs for b in backends.BACKENDS}
+    entries |= {(*pair, b) for pair in pairs for b in ("reference", "cpu")}
+    assert set(table) == entries
 
 
 # Hostile calls, straight to the registered handlers. The good call of each comes first.

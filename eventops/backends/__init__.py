@@ -9,11 +9,14 @@ of its own, see ``delay_products.py``. ``update_on_pre`` and ``update_on_post`` 
 fire.
 """
 
+import functools
 from types import MappingProxyType
 
-from . import cpu, delayed_cpu, delayed_reference, reference
+from . import cpu, delayed_cpu, delayed_reference, gpu, reference
 
-BACKENDS = ("reference", "cpu")
+BACKENDS = ("reference", "cpu", "gpu", "gpu-atomics")
+# The platforms that a backend runs on; None for all. JAX's name of NVIDIA's is cuda.
+PLATFORMS = {"reference": None, "cpu": ("cpu",), "gpu": ("cuda",), "gpu-atomics": ("cuda",)}
 
 # Each entry takes (ctx-free) arrays and the static parameters; see products.py for their shapes.
 IMPLEMENTATIONS = MappingProxyType(
@@ -61,13 +64,40 @@ IMPLEMENTATIONS = MappingProxyType(
         ("dense", "update_on_post", "cpu"): cpu.dense_update_on_post,
         ("rows", "update_on_pre", "cpu"): cpu.rows_update_on_pre,
         ("rows", "update_on_post", "cpu"): cpu.rows_update_on_post,
+        ("dense", "forward", "gpu"): gpu.dense_forward,
+        ("dense", "spike_cotangent", "gpu"): gpu.dense_spike_cotangent,
+        ("dense", "weight_cotangent", "gpu"): gpu.dense_weight_cotangent,
+        ("uniform", "forward", "gpu"): reference.uniform_forward,
+        ("uniform", "spike_cotangent", "gpu"): reference.uniform_spike_cotangent,
+        ("uniform", "weight_cotangent", "gpu"): reference.uniform_weight_cotangent,
+        ("rows", "forward", "gpu"): gpu.rows_forward,
+        ("rows", "spike_cotangent", "gpu"): gpu.rows_spike_cotangent,
+        ("rows", "weight_cotangent", "gpu"): gpu.rows_weight_cotangent,
+        ("procedural", "forward", "gpu"): gpu.procedural_forward,
+        ("procedural", "spike_cotangent", "gpu"): gpu.procedural_spike_cotangent,
+        ("procedural", "weight_cotangent", "gpu"): gpu.procedural_weight_cotangent,
+        ("dense", "forward", "gpu-atomics"): functools.partial(gpu.dense_forward, atomics=True),
+        ("dense", "spike_cotangent", "gpu-atomics"): gpu.dense_spike_cotangent,
+        ("dense", "weight_cotangent", "gpu-atomics"): gpu.dense_weight_cotangent,
+        ("uniform", "forward", "gpu-atomics"): reference.uniform_forward,
+        ("uniform", "spike_cotangent", "gpu-atomics"): reference.uniform_spike_cotangent,
+        ("uniform", "weight_cotangent", "gpu-atomics"): reference.uniform_weight_cotangent,
+        ("rows", "forward", "gpu-atomics"): functools.partial(gpu.rows_forward, atomics=True),
+        ("rows", "spike_cotangent", "gpu-atomics"): gpu.rows_spike_cotangent,
+        ("rows", "weight_cotangent", "gpu-atomics"): gpu.rows_weight_cotangent,
+        ("procedural", "forward", "gpu-atomics"): functools.partial(
+            gpu.procedural_forward, atomics=True
+        ),
+        ("procedural", "spike_cotangent", "gpu-atomics"): gpu.procedural_spike_cotangent,
+        ("procedural", "weight_cotangent", "gpu-atomics"): gpu.procedural_weight_cotangent,
     }
 )
 
 
 def available() -> dict[str, str | None]:
     """Each backend with ``None``, or with the reason why it cannot run here."""
-    return {"reference": None, "cpu": cpu.unavailable()}
+    on_gpu = gpu.unavailable()
+    return {"reference": None, "cpu": cpu.unavailable(), "gpu": on_gpu, "gpu-atomics": on_gpu}
 
 
 def check(call: str, backend: str | None) -> str | None:

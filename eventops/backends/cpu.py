@@ -83,6 +83,11 @@ def target(name: str) -> str:
     return f"eventops_{name}"
 
 
+def library() -> tuple[ctypes.CDLL | None, str | None]:
+    """The native library, or the reason why there is none."""
+    return _load()
+
+
 def unavailable() -> str | None:
     """``None``, or the reason why the native library cannot be used."""
     return _load()[1]
@@ -103,7 +108,7 @@ def isa() -> str | None:
 def warn_once() -> None:
     """Say, once in a process, that ``reference`` serves because there is no library."""
     warnings.warn(
-        f"eventops computes with the slow 'reference' backend on CPU: {unavailable()}", stacklevel=2
+        f"eventops computes with the slow 'reference' backend: {unavailable()}", stacklevel=2
     )
 
 

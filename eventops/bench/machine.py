@@ -41,7 +41,7 @@ THREAD_VARIABLES = (
     "EVENTOPS_THREADS",
 )
 # What the equality and the speed of the operators depend on: a change makes records outdated.
-OPERATOR_SOURCES = ("*.py", "backends/*.py", "csrc/*")
+OPERATOR_SOURCES = ("*.py", "backends/*.py", "csrc/*", "csrc/cuda/*")
 
 
 def slug() -> str:
@@ -123,7 +123,7 @@ def _offered() -> tuple[list[str], str | None]:
     if importlib.util.find_spec("jax_plugins") is None and not importlib.metadata.entry_points(
         group="jax_plugins"
     ):
-        return ["cpu"], "none: no GPU plugin of JAX is installed (pip install 'jax[cuda12]')"
+        return ["cpu"], "none: no GPU plugin of JAX is installed (pip install 'eventops[cuda13]')"
     code = (
         "import jax, json; print(json.dumps([[d.platform, d.device_kind] for d in jax.devices()]))"
     )

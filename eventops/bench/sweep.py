@@ -198,9 +198,14 @@ def _backend(operator, backend, device, unavailable, where) -> str | None:
     if operator not in HAS_BACKEND:
         return "reference"
     if backend == "default":
-        # Kernels are named after their device; where they were not built, the reference serves.
-        return device if unavailable.get(device, "unknown") is None else "reference"
-    if backend in ("cpu", "gpu") and backend != device:
+        # Kernels are named after their device; where those of the CPU were not built, the reference serves.
+        reason = unavailable.get(device, "this version of eventops has no such backend")
+        if reason is not None and device == "gpu":
+            raise ValueError(
+                f"{where}: the kernels for the GPU cannot run: {reason}; or leave the GPU out with devices: [cpu]"
+            )
+        return device if reason is None else "reference"
+    if backend != "reference" and backend.split("-")[0] != device:
         return None
     reason = unavailable.get(backend, "this version of eventops has no such backend")
     if reason is not None:

@@ -118,9 +118,11 @@ inline Range Drawn(const Graph& graph) {
   return {place(graph.pre.begin), place(graph.pre.end)};
 }
 
-// `selected` may be empty if all pre neurons have connections.
-inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law, ffi::Dictionary attrs,
-                            Graph* graph) {
+// `selected` may be empty if all pre neurons have connections. Without a `law` the buffers are on a device: what they hold
+// cannot be read here, and rules that need a law are refused.
+inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, const ffi::AnyBuffer* law,
+                            ffi::Dictionary attrs, Graph* graph) {
+  const bool on_device = law == nullptr;
   bool complete = true;
   const auto get = [&](const char* name) {
     auto value = attrs.get<int64_t>(name);
@@ -132,11 +134,12 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::A
             static_cast<const int32_t*>(selected.untyped_data()),
             get("n_selected"), gaps.untyped_data(),
             static_cast<int64_t>(gaps.element_count()) / 1024,
-            static_cast<const uint32_t*>(law.untyped_data()), static_cast<int64_t>(law.element_count()), {},
+            on_device ? nullptr : static_cast<const uint32_t*>(law->untyped_data()),
+            on_device ? 0 : static_cast<int64_t>(law->element_count()), {},
             {get("pre_begin"), get("pre_end")}, {get("post_begin"), get("post_end")}};
   if (!complete) return Invalid("draw: an attribute is missing");
   if (selected.element_type() != ffi::DataType::S32 || gaps.element_type() != ffi::DataType::U32 ||
-      law.element_type() != ffi::DataType::U32) {
+      (!on_device && law->element_type() != ffi::DataType::U32)) {
     return Invalid("draw: selected must be int32, gaps and law uint32");
   }
   if (graph->n_in <= 0 || graph->n_out <= 0 || graph->tile <= 0 || graph->tile > 65536 ||
@@ -148,7 +151,7 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::A
       listed != (graph->all_selected() ? 0 : graph->n_selected)) {
     return Invalid("draw: selected must list n_selected neurons, or none if all are");
   }
-  for (int64_t i = 0, previous = -1; i < listed; previous = graph->selected[i++]) {
+  for (int64_t i = 0, previous = -1; i < listed && !on_device; previous = graph->selected[i++]) {
     if (graph->selected[i] <= previous || graph->selected[i] >= graph->n_in) {
       return Invalid("draw: selected must ascend within [0, n_in)");
     }
@@ -162,6 +165,9 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::A
     // Four base-256 digits are every gap that there is room for.
     if (graph->n_digits < 1 || graph->n_digits > 4) return Invalid("draw: a Bernoulli graph needs a table of gaps");
     return ffi::Error::Success();
+  }
+  if (on_device && (graph->rule == kFixedTotal || graph->rule == kDistance)) {
+    return Invalid("draw: this rule is drawn on the host");
   }
   if (graph->rule == kFixedTotal) {
     if (graph->n_law != graph->n_in) return Invalid("draw: a fixed total needs the number of each row");

@@ -1,0 +1,316 @@
+"""The CUDA kernels: ``csrc/cuda/`` compiled at first use by NVRTC, called through XLA's FFI (see docs/gpu.md).
+
+Backend ``gpu`` gives the same bits on every run: each output is summed in an order that depends on the operands'
+shapes and values alone. ``gpu-atomics`` adds where the order does not matter to speed but to the last bits of the sums.
+"""
+
+import ctypes
+import functools
+import importlib.util
+import os
+import pathlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import cpu
+from .reference import accumulator
+
+_HANDLERS = (
+    "DenseForward",
+    "DenseSpikeCotangent",
+    "DenseWeightCotangent",
+    "RowsForward",
+    "RowsSpikeCotangent",
+    "RowsWeightCotangent",
+    "ProceduralForward",
+    "ProceduralSpikeCotangent",
+    "ProceduralWeightCotangent",
+    "DrawCount",
+    "DrawFill",
+)
+HOW_TO_INSTALL = 'pip install "eventops[cuda13]", or "eventops[cuda12]" for drivers of CUDA 12'
+
+# Inputs that one block compacts (csrc/cuda/params.h); bitmaps that fit shared memory (csrc/gpu_procedural.cc).
+_CHUNK = 8192
+_BITMAP_BYTES = 16 << 10
+# Enough blocks to fill the largest device; partial sums take at most so many bytes.
+_BLOCKS = 512
+_MOST_SLICES = 32
+_PARTIAL_BYTES = 64 << 20
+_PIECES = 64
+
+
+@functools.cache
+def register() -> str | None:
+    """Register the handlers with JAX, whether or not there is a GPU; else the reason why not."""
+    library, reason = cpu.library()
+    if library is None:
+        return reason
+    library.EventopsGpuProblem.restype = ctypes.c_char_p
+    arguments = (str(sources()), "\n".join(nvrtc_paths()), str(_cache_folder() or ""))
+    library.EventopsGpuSetup(*(os.fsencode(a) for a in arguments))
+    for name in _HANDLERS:
+        handler = jax.ffi.pycapsule(getattr(library, f"EventopsGpu{name}"))
+        jax.ffi.register_ffi_target(target(name), handler, platform="CUDA")
+    return None
+
+
+def sources() -> pathlib.Path:
+    """Where the CUDA sources are."""
+    return pathlib.Path(__file__).parent.parent / "csrc"
+
+
+def target(name: str) -> str:
+    """The name that a handler is registered under."""
+    return f"eventops_gpu_{name}"
+
+
+@functools.cache
+def unavailable() -> str | None:
+    """``None``, or the reason why there is no GPU that kernels can be compiled for and run on.
+
+    Asks the driver and not JAX, which would reserve the GPU's memory.
+    """
+    reason = register()
+    if reason is not None:
+        return reason
+    problem = cpu.library()[0].EventopsGpuProblem()
+    if problem is not None:
+        return problem.decode()
+    if importlib.util.find_spec("jax_plugins") is None:
+        return f"JAX has no CUDA plugin here; {HOW_TO_INSTALL}"
+    if not any(os.path.exists(path) for path in nvrtc_paths()):
+        return f"NVRTC, which compiles the kernels, is not installed; {HOW_TO_INSTALL}"
+    return None
+
+
+def is_default_device() -> bool:
+    """Whether JAX puts new arrays on an NVIDIA GPU."""
+    (device,) = jnp.zeros(()).devices()
+    return device.platform == "gpu" and "nvidia" in device.device_kind.lower()
+
+
+def nvrtc_paths() -> list[str]:
+    """Where NVRTC may be, in the order in which it is tried: the wheels that JAX installs, a toolkit, the loader's path."""
+    found = []
+    for package, name in (("cu13", "libnvrtc.so.13"), ("cuda_nvrtc", "libnvrtc.so.12")):
+        try:
+            spec = importlib.util.find_spec(f"nvidia.{package}")
+        except ModuleNotFoundError:
+            spec = None
+        folders = [] if spec is None else spec.submodule_search_locations or []
+        found += [os.path.join(folder, "lib", name) for folder in folders]
+    toolkit = os.environ.get("CUDA_HOME", "/usr/local/cuda")
+    names = ("libnvrtc.so.13", "libnvrtc.so.12")
+    found += [os.path.join(toolkit, "lib64", name) for name in names]
+    return [path for path in found if os.path.exists(path)] + list(names)
+
+
+def _cache_folder() -> pathlib.Path | None:
+    """Where cubins are kept: a folder of our own in the user's cache, which the library makes for us alone."""
+    given = os.environ.get("EVENTOPS_CACHE")
+    if given is not None:
+        return pathlib.Path(given) if given else None
+    try:
+        base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+        folder = pathlib.Path(base) / "eventops"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (OSError, RuntimeError):
+        return None
+    return folder / "cubin"
+
+
+def slices(blocks: int, bytes_each: int, n_events: int) -> int:
+    """In how many parts the events are cut whose sums are added up afterwards.
+
+    Parameters
+    ----------
+    blocks : int
+        Of each part.
+    bytes_each : int
+        The partial sums of each part.
+    n_events : int
+        At most; a part of a few events is not worth its sums.
+    """
+    most = min(_MOST_SLICES, _PARTIAL_BYTES // max(1, bytes_each), n_events // 64)
+    return max(1, min(most, _BLOCKS // max(1, blocks)))
+
+
+def _lists(n_lists: int, n: int) -> list[jax.ShapeDtypeStruct]:
+    """Buffers of the lists of events: counts and indices."""
+    chunks = max(1, -(-n // _CHUNK))
+    return [
+        jax.ShapeDtypeStruct((n_lists, chunks + 1), np.int32),
+        jax.ShapeDtypeStruct((n_lists, n), np.int32),
+    ]
+
+
+def dense_forward(spikes, weight, *, shape, tile, dtype, atomics=False):
+    sums = accumulator(weight.dtype)
+    vectors = spikes.shape[0] * spikes.shape[1]
+    columns = 32 * 16 // weight.dtype.itemsize
+    n_bytes = vectors * shape[1] * sums.itemsize
+    n = slices(vectors * -(-shape[1] // columns), n_bytes, shape[0])
+    results = [
+        jax.ShapeDtypeStruct((*spikes.shape[:2], shape[1]), dtype),
+        *_lists(vectors, shape[0]),
+        jax.ShapeDtypeStruct((0 if n == 1 else n, vectors, shape[1]), sums),
+    ]
+    call = jax.ffi.ffi_call(target("DenseForward"), results)
+    return call(spikes, weight, slices=np.int64(n), atomics=np.int64(atomics))[0]
+
+
+def dense_spike_cotangent(weight, g, *, shape, tile):
+    out = jax.ShapeDtypeStruct((*g.shape[:2], shape[0]), accumulator(weight.dtype))
+    return jax.ffi.ffi_call(target("DenseSpikeCotangent"), out)(weight, g)
+
+
+def dense_weight_cotangent(spikes, g, *, shape, tile, dtype, homogeneous):
+    out = jax.ShapeDtypeStruct((g.shape[0], *shape), dtype)
+    return jax.ffi.ffi_call(target("DenseWeightCotangent"), out)(spikes, g)
+
+
+def rows_forward(spikes, weight, ptr, offsets, *, shape, tile, dtype, atomics=False):
+    sums = accumulator(weight.dtype)
+    vectors = spikes.shape[0] * spikes.shape[1]
+    n = slices(vectors * -(-shape[1] // 16384), vectors * shape[1] * sums.itemsize, shape[0])
+    results = [
+        jax.ShapeDtypeStruct((*spikes.shape[:2], shape[1]), dtype),
+        *_lists(vectors, shape[0]),
+        jax.ShapeDtypeStruct((n, vectors, shape[1]), sums),
+    ]
+    call = _rows_call("RowsForward", results, shape, tile)
+    more = dict(slices=np.int64(n), atomics=np.int64(atomics))
+    return call(spikes, weight, ptr, offsets, **more)[0]
+
+
+def rows_spike_cotangent(weight, g, ptr, offsets, *, shape, tile):
+    out = jax.ShapeDtypeStruct((*g.shape[:2], shape[0]), accumulator(weight.dtype))
+    return _rows_call("RowsSpikeCotangent", out, shape, tile)(weight, g, ptr, offsets)
+
+
+def rows_weight_cotangent(spikes, g, ptr, offsets, *, shape, tile, dtype, homogeneous):
+    weights = g.shape[:1] if homogeneous else (g.shape[0], offsets.shape[0])
+    results = [jax.ShapeDtypeStruct(weights, g.dtype), *_terms(spikes, g, homogeneous)]
+    call = _rows_call("RowsWeightCotangent", results, shape, tile)
+    return call(spikes, g, ptr, offsets)[0].astype(dtype)
+
+
+def _terms(spikes, g, homogeneous) -> list[jax.ShapeDtypeStruct]:
+    """Buffers for the cotangent of one common weight: a term of each input, and sums of many of them."""
+    if not homogeneous:
+        return [jax.ShapeDtypeStruct((0,), g.dtype)] * 2
+    pieces = (g.shape[0], _PIECES)
+    return [jax.ShapeDtypeStruct(spikes.shape, g.dtype), jax.ShapeDtypeStruct(pieces, g.dtype)]
+
+
+def _rows_call(name, results, shape, tile):
+    call = jax.ffi.ffi_call(target(name), results)
+    return functools.partial(call, n_out=np.int64(shape[1]), tile=np.int64(tile))
+
+
+def procedural_forward(spikes, weight, *, shape, tile, dtype, law, atomics=False):
+    sums = accumulator(weight.dtype)
+    n_weights, n_batch = spikes.shape[:2]
+    vectors = n_weights * n_batch
+    # Events are counted where all are 1, and added to one output by all blocks; so are sums whose order is free.
+    shared = atomics or spikes.dtype == np.bool_
+    n = _BLOCKS * 2
+    if not shared:
+        n = max(1, min(_BLOCKS, _PARTIAL_BYTES // max(1, vectors * shape[1] * sums.itemsize)))
+    n = max(1, min(n, shape[0]))
+    results = [
+        jax.ShapeDtypeStruct((*spikes.shape[:2], shape[1]), dtype),
+        *_lists(n_weights, shape[0]),
+        jax.ShapeDtypeStruct((1 if shared else n, vectors, shape[1]), sums),
+        _bitmaps(law, n * n_weights),
+    ]
+    return _procedural_call("Forward", results, law, spikes, weight, slices=n)[0]
+
+
+def procedural_spike_cotangent(weight, g, *, shape, tile, law):
+    out = jax.ShapeDtypeStruct((*g.shape[:2], shape[0]), accumulator(weight.dtype))
+    blocks = max(1, min(4 * _BLOCKS, shape[0]))
+    results = [out, _bitmaps(law, blocks)]
+    return _procedural_call("SpikeCotangent", results, law, weight, g, blocks=blocks)[0]
+
+
+def procedural_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneous):
+    blocks = max(1, min(4 * _BLOCKS, shape[0]))
+    results = [
+        jax.ShapeDtypeStruct(g.shape[:1], g.dtype),
+        *_terms(spikes, g, homogeneous),
+        _bitmaps(law, blocks),
+    ]
+    call = _procedural_call("WeightCotangent", results, law, spikes, g, blocks=blocks)
+    return call[0].astype(dtype)
+
+
+def _bitmaps(law, blocks: int) -> jax.ShapeDtypeStruct:
+    """Bits for the partners of a line that are taken; some rules need none."""
+    from .. import random
+
+    needed = law.rule == random.FIXED_POST and not law.allow_multi
+    return _bitmap(law.n_out if needed else 0, blocks)
+
+
+def _bitmap(n: int, blocks: int) -> jax.ShapeDtypeStruct:
+    """A bit for each of n neurons, for each block, where that is too much for shared memory."""
+    words = -(-n // 32)
+    shape = (0,) if words * 4 <= _BITMAP_BYTES else (blocks, words)
+    return jax.ShapeDtypeStruct(shape, np.uint32)
+
+
+def _procedural_call(name, results, law, *operands, **more):
+    arrays, attributes = _law(law, tile=1)  # which has no meaning here; the draw wants one
+    attributes |= {key: np.int64(value) for key, value in more.items()}
+    call = jax.ffi.ffi_call(target(f"Procedural{name}"), results)
+    return call(*operands, *arrays, **attributes)
+
+
+def _law(law, tile):
+    """Arrays and attributes that describe a graph, and how wide the blocks are that draw it."""
+    from .. import random
+
+    if law.rule not in (random.BERNOULLI, random.FIXED_POST):
+        raise NotImplementedError(
+            "eventops: the GPU draws independent pairs and fixed out-degrees; for a fixed total number or a probability by "
+            "distance use storage='sparse', or backend='reference'"
+        )
+    (*arrays, _), attributes = random.native_arguments(law, random.whole(law), tile=tile)
+    # A thread draws four numbers at once: blocks as wide as a line is long.
+    degree = law.prob * law.n_out if law.rule == random.BERNOULLI else law.conn_num
+    return arrays, attributes | dict(threads=np.int64(min(256, max(32, 32 * int(degree // 128)))))
+
+
+def can_draw(law) -> bool:
+    """Whether the rows of a graph can be drawn in order: those without repeats whose lines are rows."""
+    from .. import random
+
+    return law.rule == random.BERNOULLI or (law.rule == random.FIXED_POST and not law.allow_multi)
+
+
+def draw(law, tile: int, n_tiles: int):
+    """Row pointers of a graph, and the function of their last one that draws the offsets."""
+    blocks = max(1, min(4 * _BLOCKS, law.n_in))
+    arrays, attributes = _law(law, tile)
+    attributes |= dict(blocks=np.int64(blocks))
+
+    def run(name, results, *more):
+        def call(*args):
+            return jax.ffi.ffi_call(target(name), results)(*args, **attributes)[0]
+
+        with jax.disable_jit(False):
+            return jax.jit(call)(*arrays, *more)
+
+    counts = jax.ShapeDtypeStruct((law.n_in * n_tiles,), np.int32)
+    counts = run("DrawCount", [counts, _bitmaps(law, blocks)])
+    ptr = jnp.concatenate([jnp.zeros(1, np.int32), jnp.cumsum(counts, dtype=np.int32)])
+
+    def fill(length):
+        offsets = jax.ShapeDtypeStruct((length,), np.uint16)
+        return run("DrawFill", [offsets, _bitmaps(law, blocks), _bitmap(law.n_out, blocks)], ptr)
+
+    return ptr, fill
