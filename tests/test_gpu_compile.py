@@ -39,7 +39,7 @@ TYPES = (("float", "bool"), ("double", "double"), ("Float16", "float"), ("BFloat
 def compiled(source, types=("float", "bool"), arch="sm_90", ptx=False, cache=""):
     """The image, by the library's own way to NVRTC."""
     gpu.register()
-    library = cpu.library()[0]
+    library = cpu.library()
     library.EventopsGpuCompile.restype = ctypes.c_char_p
     library.EventopsGpuSetup(
         str(gpu.sources()).encode(), "\n".join(gpu.nvrtc_paths()).encode(), str(cache).encode()
@@ -52,8 +52,8 @@ def compiled(source, types=("float", "bool"), arch="sm_90", ptx=False, cache="")
 
 
 def reason() -> str | None:
-    if cpu.library()[0] is None:
-        return cpu.library()[1]
+    if cpu.library() is None:
+        return cpu.unavailable()
     for path in gpu.nvrtc_paths():
         try:
             ctypes.CDLL(path)
@@ -149,7 +149,7 @@ import eventops
 from eventops.backends import cpu, gpu
 gpu.nvrtc_paths = lambda: ["/nowhere/libnvrtc.so"]
 gpu.register()
-library = cpu.library()[0]
+library = cpu.library()
 library.EventopsGpuCompile.restype = ctypes.c_char_p
 image, size = ctypes.c_char_p(), ctypes.c_int64()
 print(library.EventopsGpuCompile(b"rows.cu", b"float", b"bool", b"sm_90", 0, ctypes.byref(image), ctypes.byref(size)).decode())

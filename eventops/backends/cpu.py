@@ -83,11 +83,6 @@ def target(name: str) -> str:
     return f"eventops_{name}"
 
 
-def library() -> tuple[ctypes.CDLL | None, str | None]:
-    """The native library, or the reason why there is none."""
-    return _load()
-
-
 def unavailable() -> str | None:
     """``None``, or the reason why the native library cannot be used."""
     return _load()[1]

@@ -45,7 +45,7 @@ _PIECES = 64
 @functools.cache
 def register() -> str | None:
     """Register the handlers with JAX, whether or not there is a GPU; else the reason why not."""
-    library, reason = cpu.library()
+    library, reason = cpu.library(), cpu.unavailable()
     if library is None:
         return reason
     library.EventopsGpuProblem.restype = ctypes.c_char_p
@@ -76,7 +76,7 @@ def unavailable() -> str | None:
     reason = register()
     if reason is not None:
         return reason
-    problem = cpu.library()[0].EventopsGpuProblem()
+    problem = cpu.library().EventopsGpuProblem()
     if problem is not None:
         return problem.decode()
     if importlib.util.find_spec("jax_plugins") is None:
