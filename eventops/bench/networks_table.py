@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,13 @@ def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
                 row |= _times(one, ours)
             rows.append(row)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def read(path: Path) -> pd.DataFrame:
+    """Read the table, with texts kept as text."""
+    table = pd.read_csv(path)
+    text = ["model", "simulator", "status", "reason", "versions"]
+    return table.assign(**{name: table[name].fillna("").astype(str) for name in text})
 
 
 def _times(one: dict, ours: dict) -> dict[str, Any]:

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import yaml
 
-from eventops.bench import decide, figures, record, report, table
+from eventops.bench import (
+    decide,
+    figures,
+    figures_networks,
+    networks_table,
+    record,
+    report,
+    table,
+)
 
 NO_GENERATORS = {"graphs": []}
 
@@ -69,11 +77,17 @@ def rebuild(results: Path, out: Path | None = None) -> Path:
         table.write(frame, out / "tables" / f"{name}.csv")
     tables = [frames[name] for name in ("points", "jobs", "checks")]
     figures.draw_all(*tables, machine, out / "figures", frames["degrees"])
+    whole = [record.load(path, "network") for path in sorted((results / "networks").glob("*.json"))]
+    table.write(networks_table.frame(whole), out / "tables" / "networks.csv")
+    figures.save(
+        figures_networks.draw(networks_table.frame(whole), whole), "networks", out / "figures"
+    )
     page = out / "report.html"
     report.write(
         **frames,
         generators=generators,
         decision=decide.summary(decided),
+        networks=networks_table.read(out / "tables" / "networks.csv"),
         machine=machine,
         figures_dir=out / "figures",
         config=config,

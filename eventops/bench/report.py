@@ -41,6 +41,7 @@ SECTIONS = (
     ("roofline", "Roofline"),
     ("build", "Build time"),
     ("graphs", "Graphs"),
+    ("networks", "Networks"),
     ("machine", "Machine"),
     ("again", "Reproduce this"),
     ("rows", "Every row"),
@@ -204,6 +205,7 @@ def write(
     degrees: pd.DataFrame | None = None,
     generators: dict | None = None,
     decision: dict | None = None,
+    networks: pd.DataFrame | None = None,
 ) -> None:
     """Write the report of one run.
 
@@ -225,6 +227,8 @@ def write(
         What `eventops.bench.generators.run` found.
     decision : dict, optional
         What `eventops.bench.decide.summary` found; without it the page has no hold-out test and no crossovers.
+    networks : pandas.DataFrame, optional
+        The table of `eventops.bench.networks_table.frame`; without rows the page has no such section.
 
     Raises
     ------
@@ -247,9 +251,11 @@ def write(
             (jobs, "jobs"),
             (checks, "checks"),
             (degrees, "degrees"),
+            (networks, "networks"),
         )
-        if frame is not None
+        if frame is not None and len(frame)
     ]
+    whole = [] if networks is None else networks.to_dict("records")
     job_rows = report_parts.job_rows(table, jobs)
     for row in job_rows:
         row["link"] = relative(row["record"], out)
@@ -271,7 +277,9 @@ def write(
         config_file=config_link(config),
         decision=decision,
         captions=report_parts.CAPTIONS,
-        sections=SECTIONS,
+        networks=whole,
+        network_figure=inline_svg(figures_dir / "networks.svg", "Whole networks") if whole else "",
+        sections=[s for s in SECTIONS if s[0] != "networks" or whole],
         facts=facts(machine),
         title=title(machine, config),
         machine=machine,
