@@ -7,6 +7,7 @@ import pytest
 
 from eventops import models
 from eventops.bench import spiketrains
+from eventops.models import poisson
 
 SMALL = {"coba": 300, "cuba": 300, "brunel": 200}
 
@@ -89,7 +90,7 @@ def test_the_network_of_brunel_is_asynchronous_and_irregular():
 
 
 def test_the_external_input_of_brunel_is_poisson():
-    thresholds = models.brunel._poisson(2.0)
+    thresholds = poisson.tail(2.0)
     tail = np.asarray(thresholds, np.float64) / 2**32
     assert tail.sum() == pytest.approx(
         2.0, abs=1e-6

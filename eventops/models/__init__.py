@@ -5,7 +5,7 @@ A model is three functions. ``network(...)`` makes the operators and the paramet
 step and gives the spikes. :func:`run` does so many times inside ``lax.scan``.
 """
 
-from . import brunel, coba, cuba
+from . import brunel, coba, cuba, microcircuit
 from .running import run
 
-__all__ = ["brunel", "coba", "cuba", "run"]
+__all__ = ["brunel", "coba", "cuba", "microcircuit", "run"]

@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from ..fixed_num import EventFixedNumConn
+from .poisson import tail
 
 DT = 0.1  # ms, as all times here
 TAU, REFRACTORY, DELAY = 20.0, 2.0, 1.5
@@ -74,19 +74,7 @@ def network(
     fan = {"efferent_target": "pre", **options}
     exc = EventFixedNumConn(n_exc, n, FAN_IN, j, seed=2 * seed, **fan)
     inh = EventFixedNumConn(n - n_exc, n, FAN_IN, -g * j, seed=2 * seed + 1, **fan)
-    return Network(exc, inh, jnp.asarray(_poisson(eta * THRESHOLD / (j * TAU) * DT)), j)
-
-
-def _poisson(mean: float) -> np.ndarray:
-    """P(X > k) as 32-bit fractions, for k = 0, 1, ... until it vanishes."""
-    term, below, tail = np.exp(-mean), 0.0, []
-    for k in range(1, 1000):
-        below += term
-        if (1.0 - below) * 2**32 < 0.5:
-            break
-        tail.append(round((1.0 - below) * 2**32))
-        term *= mean / k
-    return np.array(tail, np.uint32)
+    return Network(exc, inh, jnp.asarray(tail(eta * THRESHOLD / (j * TAU) * DT)), j)
 
 
 def initial(net: Network, seed: int = 0) -> State:
