@@ -92,7 +92,7 @@ def test_a_point_that_was_not_verified_is_not_timed():
 
 def test_a_dense_matrix_that_does_not_fit_is_a_skipped_row():
     described = job("EventFixedNumConn", 3000, conn=[10], modes=["call"], peers=["jnp-dense"])
-    described["measure"] = {**QUICK, "give_up_s": 5, "memory_limit_gib": 0.03}
+    described["measure"] |= {"give_up_s": 5, "memory_limit_gib": 0.03}
     good = checks.ratio("product", "here", 0.5, rate="0.1", batch=1)
     measured = measure.run(described, verified(described, good))
     rows = {point["method"]: point for point in measured["points"]}

@@ -21,7 +21,7 @@ from snakemake.utils import validate
 from test_workflow import ENVIRONMENT, ROOT, TINY, command, snakemake
 
 from eventops import backends
-from eventops.bench import alone, log, record, sweep, unfinished
+from eventops.bench import alone, record, sweep, unfinished
 
 pytestmark = pytest.mark.slow
 ONLY_TABLES = ("--keep-going", "results/here/tables/points.csv")  # figures and page take longest
@@ -282,9 +282,6 @@ def test_a_crash_in_native_code_is_in_the_log(tmp_path):
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.log"], env=ENVIRONMENT)
     assert done.returncode == -signal.SIGSEGV
     assert "Segmentation fault" in unfinished.cause(tmp_path / "a.log")
-    with log.to_file(tmp_path / "b.log"):
-        print("as usual")
-    assert (tmp_path / "b.log").read_text() == "as usual\n"
 
 
 def test_the_configurations_used_here_are_valid():
