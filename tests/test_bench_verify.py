@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from bench_jobs import job
 
-from eventops.bench import build, checks, oracle, verify
+import eventops
+from eventops.bench import build, checks, given, oracle, verify
 from eventops.bench.oracle import Exact
 
 
@@ -45,6 +46,11 @@ RIGHT = {
         storage=["procedural"],
         backends=["default"],
     ),
+    "given": dict(operator="EventSparse"),
+    "given-bfloat16": dict(
+        operator="EventSparse", dtypes=["bfloat16"], weights=["per-synapse"], backends=["default"]
+    ),
+    "given-large": dict(operator="EventSparse", sizes=[900], weights=["per-synapse"]),
     "all": dict(operator="EventFixedProb", conn=[1]),
     "none": dict(operator="EventFixedProb", conn=[0]),
 }
@@ -142,6 +148,37 @@ def test_a_wrong_profile_is_caught(change):
     result = verify.run(described, make=lambda j, b=None: build.operator({**j, **change}, b))
     failed = {check["check"] for check in result["checks"] if not check["passed"]}
     assert failed & {"distance-chi2", "density", "distance-range"}
+
+
+@pytest.mark.parametrize("weight", ["per-synapse", "homogeneous"])
+def test_another_matrix_than_the_given_one_is_caught(weight):
+    described = job("EventSparse", weights=[weight])
+
+    def made(j, b=None):
+        op = build.operator(j, b)
+        pre, post, _ = given.entries(j)
+        if weight == "homogeneous":  # one target beside the right one
+            post[0] = next(k for k in range(45) if k not in set(post[pre == pre[0]]))
+            return eventops.EventSparse((pre, post, build.SCALAR_WEIGHT), shape=(60, 45), backend=b)
+        return op.with_weight(op.weight.at[7].multiply(1 + 2e-7))
+
+    result = verify.run(described, make=made)
+    assert {c["check"] for c in result["checks"] if not c["passed"]} == {"given-is-stored"}
+
+
+def test_a_wrong_reading_of_repeated_entries_is_caught(monkeypatch):
+    real = eventops.EventSparse
+    other = {"sum": "keep", "keep": "sum"}
+
+    def swapped(matrix, *, duplicates="sum", **options):
+        return real(matrix, duplicates=other[duplicates], **options)
+
+    monkeypatch.setattr(eventops, "EventSparse", swapped)
+    result = verify.run(job("EventSparse"))
+    assert {c["check"] for c in result["checks"] if not c["passed"]} == {
+        "duplicates-sum",
+        "duplicates-keep",
+    }
 
 
 STORED = {"procedural-is-sparse", "product-is-sparse", "sparse-bool", "sparse-float32"}
