@@ -10,7 +10,7 @@ import pytest
 from bench_jobs import job
 
 import eventops
-from eventops.bench import build, checks, given, oracle, verify
+from eventops.bench import build, checks, checks_time, given, oracle, verify
 from eventops.bench.oracle import Exact
 
 
@@ -179,6 +179,60 @@ def test_a_wrong_reading_of_repeated_entries_is_caught(monkeypatch):
         "duplicates-sum",
         "duplicates-keep",
     }
+
+
+class Late(eventops.Delayed):
+    """Every delay is a step too long."""
+
+    def __init__(self, op, delay):
+        super().__init__(op, delay + 1)
+
+
+class Lossy(eventops.Delayed):
+    """The last synapse sends nothing."""
+
+    def __init__(self, op, delay):
+        super().__init__(op.with_weight(op.weight.at[..., -1].set(0)), delay)
+
+
+@pytest.mark.parametrize("wrong", [Late, Lossy])
+@pytest.mark.parametrize("operator", ["EventLinear", "EventFixedNumConn"])
+def test_wrong_delays_are_caught(operator, wrong, monkeypatch):
+    described = job(operator, weights=["per-synapse"], rates=["1"])
+    op = build.operator(described)
+    assert all(check.passed for check in checks_time.delays(op, described, "here"))
+    monkeypatch.setattr(eventops, "Delayed", wrong)
+    found = checks_time.delays(op, described, "here")
+    assert [(check.check, check.passed) for check in found] == 2 * [("delayed", False)]
+
+
+@pytest.mark.parametrize("wrong", ["a part in 10^5", "no bounds", "another order", "silent"])
+@pytest.mark.parametrize("operator", ["EventLinear", "EventFixedNumConn"])
+def test_wrong_updates_are_caught(operator, wrong):
+    described = job(operator, weights=["per-synapse"], rates=["0.5"])
+    op = build.operator(described)
+    assert all(check.passed for check in checks_time.updates(op, described, "here"))
+
+    class Updates:
+        def __getattr__(self, name):
+            right = getattr(op, name)
+            if not name.startswith("update_on_"):
+                return right
+
+            def update(weight, spikes, trace, **bounds):
+                if wrong == "no bounds":
+                    return right(weight, spikes, trace)
+                if wrong == "another order":
+                    trace = trace[::-1]
+                new = right(weight, spikes, trace, **bounds)
+                if wrong == "silent":
+                    return new + jnp.where(new == weight, 1e-6, 0).astype(new.dtype)
+                return new * (1 + 1e-5) if wrong == "a part in 10^5" else new
+
+            return update
+
+    found = checks_time.updates(Updates(), described, "here")
+    assert [(check.check, check.passed) for check in found] == 2 * [("update", False)]
 
 
 STORED = {"procedural-is-sparse", "product-is-sparse", "sparse-bool", "sparse-float32"}

@@ -16,7 +16,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eventops.bench import build, checks, degrees, given, histograms, machine, predict, synapses
+from eventops.bench import (
+    build,
+    checks,
+    checks_time,
+    degrees,
+    given,
+    histograms,
+    machine,
+    predict,
+    synapses,
+)
 from eventops.bench.checks import Check
 from eventops.bench.sweep import HAS_BACKEND
 
@@ -180,6 +190,11 @@ def _twin(small, make, result):
             yield _graph_is_reference(op, where)
         if result["graph_hash"] is None:  # the graph itself was too large
             yield from _statistics(op, small, where, result)
+    # Delays and updates have kernels for the CPU and a reference, and none for the GPU yet.
+    if small["operator"] in HAS_BACKEND and small["device"] == "cpu":
+        yield from checks_time.delays(op, small, where)
+        if op.weight.ndim:
+            yield from checks_time.updates(op, small, where)
 
 
 def _counts(found, where):

@@ -42,6 +42,7 @@ VERSIONS = {
 VERIFY_CODE = machine.fingerprint(
     "build.py",
     "checks.py",
+    "checks_time.py",
     "degrees.py",
     "given.py",
     "histograms.py",
