@@ -41,6 +41,8 @@ def job(operator: str, n=60, **block) -> dict:
         defaults["conn"] = [7]
     elif operator == "EventFixedTotalNum":
         defaults["conn"] = [500]
+    elif operator == "EventSparse":
+        defaults |= {"conn": [9], "sizes": [[60, 45]]}
     elif operator == "EventDistanceProb":
         defaults |= {"conn": ["0.6"], "sizes": [64]}
     (only,) = jobs(defaults | block).values()

@@ -2,10 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 from bench_jobs import config, job, jobs
 
-from eventops.bench import build, predict, sweep
+from eventops.bench import build, given, predict, sweep
 
 NUMBER = {"operator": "EventFixedNumConn", "sizes": [100], "conn": [10]}
 
@@ -117,6 +118,15 @@ def test_backends_of_a_gpu():
             "allow_multi_conn belongs to",
         ),
         ({"operator": "EventDistanceProb", "sizes": [49], "conn": [2]}, "no probability"),
+        ({"operator": "EventSparse", "sizes": [5], "conn": ["0.1"]}, "is a mean out-degree"),
+        (
+            {"operator": "EventSparse", "sizes": [5], "conn": [2], "storage": ["procedural"]},
+            "EventSparse is given its synapses",
+        ),
+        (
+            {"operator": "EventSparse", "sizes": [5], "conn": [2], "allow_self_conn": False},
+            "allow_self_conn belongs to random rules",
+        ),
         (
             {"operator": "EventLinear", "sizes": [5], "storage": ["procedural"]},
             "EventLinear is dense and draws no graph",
@@ -163,6 +173,19 @@ def test_expected_synapses():
     assert sweep.expected_synapses(job("EventFixedTotalNum", sizes=[[30, 50]], conn=["0.1"])) == 150
     ring = job("EventDistanceProb", sizes=[100], space="ring", profile="box", length="0.0501")
     assert sweep.expected_synapses(ring) == 660  # itself and five on both sides, each with 0.6
+
+
+def test_a_given_matrix_is_that_of_its_seed_and_its_size_is_known():
+    one = job("EventSparse", sizes=[[2000, 500]], conn=[30])
+    pre, post, _ = given.entries(one)
+    assert all(np.array_equal(a, b) for a, b in zip((pre, post), given.entries(one)))
+    assert pre.size == sweep.expected_synapses(one) == build.operator(one).n_synapses
+    degree = np.bincount(pre, minlength=2000)
+    # Of a log-normal law with sigma 1; 2000 neurons.
+    assert degree.mean() == pytest.approx(30, rel=0.1) and degree.std() > 20
+    assert len(set(zip(pre, post))) == pre.size and np.any(np.diff(pre) < 0)
+    other = given.entries({**one, "seed": 2})
+    assert not np.array_equal(np.bincount(other[0], minlength=2000), degree)
 
 
 def test_jobs_of_distances_say_where_the_neurons_are():

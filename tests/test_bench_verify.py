@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from bench_jobs import job
 
-from eventops.bench import build, checks, oracle, verify
+import eventops
+from eventops.bench import build, checks, checks_time, given, oracle, verify
 from eventops.bench.oracle import Exact
 
 
@@ -45,6 +46,11 @@ RIGHT = {
         storage=["procedural"],
         backends=["default"],
     ),
+    "given": dict(operator="EventSparse"),
+    "given-bfloat16": dict(
+        operator="EventSparse", dtypes=["bfloat16"], weights=["per-synapse"], backends=["default"]
+    ),
+    "given-large": dict(operator="EventSparse", sizes=[900], weights=["per-synapse"]),
     "all": dict(operator="EventFixedProb", conn=[1]),
     "none": dict(operator="EventFixedProb", conn=[0]),
 }
@@ -142,6 +148,91 @@ def test_a_wrong_profile_is_caught(change):
     result = verify.run(described, make=lambda j, b=None: build.operator({**j, **change}, b))
     failed = {check["check"] for check in result["checks"] if not check["passed"]}
     assert failed & {"distance-chi2", "density", "distance-range"}
+
+
+@pytest.mark.parametrize("weight", ["per-synapse", "homogeneous"])
+def test_another_matrix_than_the_given_one_is_caught(weight):
+    described = job("EventSparse", weights=[weight])
+
+    def made(j, b=None):
+        op = build.operator(j, b)
+        pre, post, _ = given.entries(j)
+        if weight == "homogeneous":  # one target beside the right one
+            post[0] = next(k for k in range(45) if k not in set(post[pre == pre[0]]))
+            return eventops.EventSparse((pre, post, build.SCALAR_WEIGHT), shape=(60, 45), backend=b)
+        return op.with_weight(op.weight.at[7].multiply(1 + 2e-7))
+
+    result = verify.run(described, make=made)
+    assert {c["check"] for c in result["checks"] if not c["passed"]} == {"given-is-stored"}
+
+
+def test_a_wrong_reading_of_repeated_entries_is_caught(monkeypatch):
+    real = eventops.EventSparse
+    other = {"sum": "keep", "keep": "sum"}
+
+    def swapped(matrix, *, duplicates="sum", **options):
+        return real(matrix, duplicates=other[duplicates], **options)
+
+    monkeypatch.setattr(eventops, "EventSparse", swapped)
+    result = verify.run(job("EventSparse"))
+    assert {c["check"] for c in result["checks"] if not c["passed"]} == {
+        "duplicates-sum",
+        "duplicates-keep",
+    }
+
+
+class Late(eventops.Delayed):
+    """Every delay is a step too long."""
+
+    def __init__(self, op, delay):
+        super().__init__(op, delay + 1)
+
+
+class Lossy(eventops.Delayed):
+    """The last synapse sends nothing."""
+
+    def __init__(self, op, delay):
+        super().__init__(op.with_weight(op.weight.at[..., -1].set(0)), delay)
+
+
+@pytest.mark.parametrize("wrong", [Late, Lossy])
+@pytest.mark.parametrize("operator", ["EventLinear", "EventFixedNumConn"])
+def test_wrong_delays_are_caught(operator, wrong, monkeypatch):
+    described = job(operator, weights=["per-synapse"], rates=["1"])
+    op = build.operator(described)
+    assert all(check.passed for check in checks_time.delays(op, described, "here"))
+    monkeypatch.setattr(eventops, "Delayed", wrong)
+    found = checks_time.delays(op, described, "here")
+    assert [(check.check, check.passed) for check in found] == 2 * [("delayed", False)]
+
+
+@pytest.mark.parametrize("wrong", ["a part in 10^5", "no bounds", "another order", "silent"])
+@pytest.mark.parametrize("operator", ["EventLinear", "EventFixedNumConn"])
+def test_wrong_updates_are_caught(operator, wrong):
+    described = job(operator, weights=["per-synapse"], rates=["0.5"])
+    op = build.operator(described)
+    assert all(check.passed for check in checks_time.updates(op, described, "here"))
+
+    class Updates:
+        def __getattr__(self, name):
+            right = getattr(op, name)
+            if not name.startswith("update_on_"):
+                return right
+
+            def update(weight, spikes, trace, **bounds):
+                if wrong == "no bounds":
+                    return right(weight, spikes, trace)
+                if wrong == "another order":
+                    trace = trace[::-1]
+                new = right(weight, spikes, trace, **bounds)
+                if wrong == "silent":
+                    return new + jnp.where(new == weight, 1e-6, 0).astype(new.dtype)
+                return new * (1 + 1e-5) if wrong == "a part in 10^5" else new
+
+            return update
+
+    found = checks_time.updates(Updates(), described, "here")
+    assert [(check.check, check.passed) for check in found] == 2 * [("update", False)]
 
 
 STORED = {"procedural-is-sparse", "product-is-sparse", "sparse-bool", "sparse-float32"}

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eventops.bench import space, synapses
+from eventops.bench import given, space, synapses
 from eventops.bench.sweep import HAS_BACKEND
 
 SCALAR_WEIGHT = 0.3
@@ -47,6 +47,10 @@ def operator(job: dict, backend: str | None = None):
     weight = _normal if job["weight"] == "per-synapse" else SCALAR_WEIGHT
     if job["conn_kind"] == "dense":
         return kind(job["n_pre"], job["n_post"], weight, **options)
+    if job["conn_kind"] == "given":
+        pre, post, values = given.entries(job)
+        matrix = (pre, post, SCALAR_WEIGHT if values is None else values)
+        return kind(matrix, shape=(job["n_pre"], job["n_post"]), **options)
     conn = job["conn"]
     options["allow_self_conn"] = job["allow_self_conn"]
     options["storage"] = job["storage"]
@@ -79,7 +83,7 @@ def twin(job: dict) -> dict:
     """The same job on at most ``twin_size`` neurons a side, where every check is affordable.
 
     A probability stays. A number of partners stays where it leaves a choice on the smaller side, and
-    becomes a quarter of that side otherwise. A total stays the same part of the pairs.
+    becomes a quarter of that side otherwise; so does a mean. A total stays the same part of the pairs.
     """
     from eventops.bench.sweep import partners, total
 
@@ -96,6 +100,8 @@ def twin(job: dict) -> dict:
         pairs = small["n_pre"] * small["n_post"]
         number = round(total(job) * pairs / (job["n_pre"] * job["n_post"]))
         small["conn"] = str(min(max(1, number), total(job)))
+    if job["conn_kind"] == "given":
+        small["conn"] = str(min(int(job["conn"]), max(1, small["n_post"] // 4)))
     if job["conn_kind"] == "num":
         pool = small["n_post"] if job["efferent_target"] == "post" else small["n_pre"]
         number = partners(job)

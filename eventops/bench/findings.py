@@ -24,6 +24,7 @@ OPERATORS = (
     "EventFixedNumConn",
     "EventFixedTotalNum",
     "EventDistanceProb",
+    "EventSparse",
 )
 
 TEXT = [
@@ -62,6 +63,7 @@ def _label(row, varying) -> str:
         "num": number,
         "total": f"{row.conn} in all",
         "distance": f"p(0) = {row.conn}",
+        "given": f"mean fan-out {row.conn}",
     }.get(row.conn_kind, "")
     # A graph that is drawn on every call is named as such even where nothing stored stands beside it.
     drawn = "procedural" if row.storage == "procedural" and "storage" not in varying else ""

@@ -20,10 +20,12 @@ from eventops.bench.timing import Method, interleave
 
 SETTINGS = {"rounds": 15, "warmup": 2, "min_sample_s": 0.01, "budget_s": 2.0, "give_up_s": 5.0}
 RATES = (0.001, 0.01, 0.1, 1.0)
+# Of every comparison since `run` began: what, ours_s, method, ratio, lo, hi.
+ROWS: list[dict] = []
 
 
 def compare(what: str, ours, others: dict, steps: int = 1) -> None:
-    """Print the time of ``ours`` and how many times as long the others take.
+    """Print the time of ``ours`` and how many times as long the others take, and keep it in ``ROWS``.
 
     Parameters
     ----------
@@ -40,9 +42,12 @@ def compare(what: str, ours, others: dict, steps: int = 1) -> None:
         methods.append(Method(name, run, arguments, steps))
     interleave(methods, SETTINGS)
     mine, *rest = (dict(m.samples) for m in methods)
-    found = [f"{what:40s} {1e6 * stats.summary(list(mine.values()))['median']:9.1f} us"]
+    median = stats.summary(list(mine.values()))["median"]
+    found = [f"{what:40s} {1e6 * median:9.1f} us"]
     for method, samples in zip(methods[1:], rest):
         r = stats.ratio(samples, mine)
+        row = {"what": what, "ours_s": median, "method": method.name}
+        ROWS.append(row | {key: r[key] for key in ("ratio", "lo", "hi")})
         found.append(f"{method.name} x {r['ratio']:.2f} [{r['lo']:.2f}, {r['hi']:.2f}]")
     print("   ".join(found), flush=True)
 
@@ -273,6 +278,31 @@ def _handing_on(step, weight, *arguments):
 
 
 SECTIONS = {f.__name__: f for f in (batches, cotangents, precision, procedural, delays, plasticity)}
+
+
+def run(names: list[str]) -> dict:
+    """Run sections, and keep what they print.
+
+    Parameters
+    ----------
+    names
+        Of ``SECTIONS``.
+
+    Returns
+    -------
+    dict
+        ``rows``: section, what, ours_s, method, ratio and its 95 % interval (lo, hi), one for each pair that was
+        compared; ``absent``: section to the reason why it could not run, where a peer is not installed.
+    """
+    rows, absent = [], {}
+    for name in names:
+        ROWS.clear()
+        try:
+            SECTIONS[name]()
+        except ImportError as error:
+            absent[name] = f"{error}; pip install 'eventops[peers]'"
+        rows += [{"section": name, **row} for row in ROWS]
+    return {"rows": rows, "absent": absent}
 
 
 def main(names: list[str]) -> None:

@@ -61,6 +61,9 @@ def peak_bytes(job: dict[str, Any], method: str) -> int:
     if method == "eventops" and job["storage"] == "procedural":
         # It stores no graph itself; the checks draw it, and compare it with a stored one.
         return held + 3 * _rows_bytes(job)
+    if method == "eventops" and job["conn_kind"] == "given":
+        # The entries, drawn and shuffled.
+        return round(1.5 * held) + 24 * expected_synapses(job)
     if method == "jnp-dense" and job["conn_kind"] != "dense":
         return held + 8 * expected_synapses(job)
     if method == "jnp-dense" or method == "eventops":

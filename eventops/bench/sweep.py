@@ -13,7 +13,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
-from eventops.bench import space
+from eventops.bench import given, space
 
 DENSE = ("Linear", "EventLinear")
 CONN_KIND = {
@@ -24,6 +24,7 @@ CONN_KIND = {
     "EventFixedNumConn": "num",
     "EventFixedTotalNum": "total",
     "EventDistanceProb": "distance",
+    "EventSparse": "given",
 }
 # The operators that take backend=; the others are plain jax.numpy everywhere.
 HAS_BACKEND = tuple(name for name in CONN_KIND if name != "Linear")
@@ -139,6 +140,15 @@ def _check(block: dict, where: str) -> None:
                     f"{where}: conn {value!r} is no probability; for a number of partners use "
                     "operator EventFixedNumConn"
                 )
+    if kind == "given":
+        if any("." in str(value) for value in conn):
+            raise ValueError(
+                f"{where}: conn of EventSparse is a mean out-degree; use a whole number"
+            )
+        if not block["allow_self_conn"]:
+            raise ValueError(
+                f"{where}: allow_self_conn belongs to random rules, not to EventSparse; remove it"
+            )
     if kind != "num" and block["efferent_target"] != ["post"]:
         raise ValueError(
             f"{where}: efferent_target belongs to FixedNumConn and EventFixedNumConn, not to {operator}; remove it"
@@ -171,6 +181,8 @@ def _check_storage(block: dict, where: str) -> None:
     operator = block["operator"]
     if operator in DENSE:
         raise ValueError(f"{where}: {operator} is dense and draws no graph; remove storage")
+    if CONN_KIND[operator] == "given":
+        raise ValueError(f"{where}: {operator} is given its synapses; use storage [sparse]")
     if "pre" in block["efferent_target"]:
         raise ValueError(
             f"{where}: storage procedural cannot have efferent_target pre; put the fan-in into a block of its "
@@ -254,7 +266,7 @@ def _pairs(job: dict[str, Any]) -> int:
 
 
 def expected_synapses(job: dict[str, Any]) -> int:
-    """The number of synapses: exact for dense and fixed-number rules, the mean for probabilities."""
+    """The number of synapses: exact for dense, given and fixed-number rules, the mean for probabilities."""
     n_pre, n_post = job["n_pre"], job["n_post"]
     if job["conn_kind"] == "dense":
         return n_pre * n_post
@@ -262,6 +274,8 @@ def expected_synapses(job: dict[str, Any]) -> int:
         return partners(job) * (n_pre if job["efferent_target"] == "post" else n_post)
     if job["conn_kind"] == "total":
         return total(job)
+    if job["conn_kind"] == "given":
+        return int(given.degrees(job).sum())
     if job["conn_kind"] == "distance":
         return round(space.expected_synapses(job))
     return round(_pairs(job) * float(job["conn"]))

@@ -16,7 +16,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eventops.bench import build, checks, degrees, histograms, machine, predict, synapses
+from eventops.bench import (
+    build,
+    checks,
+    checks_time,
+    degrees,
+    given,
+    histograms,
+    machine,
+    predict,
+    synapses,
+)
 from eventops.bench.checks import Check
 from eventops.bench.sweep import HAS_BACKEND
 
@@ -102,6 +112,8 @@ def _real(job, make, result):
     if job["conn_kind"] != "dense" and n_synapses <= affordable:
         result["graph_hash"] = synapses.of(op).hash()
         yield from _statistics(op, job, where, result)
+        if job["conn_kind"] == "given":
+            yield from _counts(given.findings(op, job, build.SCALAR_WEIGHT), where)
         if _procedural(job) and build.twin(job) is not job:
             yield from _is_sparse(op, make(_sparse(job)), job, where)
 
@@ -171,9 +183,24 @@ def _twin(small, make, result):
         yield from _is_sparse(op, stored, small, where)
         yield from checks.alike(op, stored, "sparse", small, where)
     if small["conn_kind"] != "dense":
-        yield _graph_is_reference(op, where)
+        if small["conn_kind"] == "given":
+            yield from _counts(given.findings(op, small, build.SCALAR_WEIGHT), where)
+            yield from _counts(given.repeated(small, build.SCALAR_WEIGHT), where)
+        else:
+            yield _graph_is_reference(op, where)
         if result["graph_hash"] is None:  # the graph itself was too large
             yield from _statistics(op, small, where, result)
+    # Delays and updates have kernels for the CPU and a reference, and none for the GPU yet.
+    if small["operator"] in HAS_BACKEND and small["device"] == "cpu":
+        yield from checks_time.delays(op, small, where)
+        if op.weight.ndim:
+            yield from checks_time.updates(op, small, where)
+
+
+def _counts(found, where):
+    """Findings that are numbers of violations."""
+    for finding in found:
+        yield checks.count(finding.name, where, finding.value, finding.note)
 
 
 def _procedural(job) -> bool:

@@ -42,13 +42,15 @@ VERSIONS = {
 VERIFY_CODE = machine.fingerprint(
     "build.py",
     "checks.py",
+    "checks_time.py",
     "degrees.py",
+    "given.py",
     "histograms.py",
     "oracle.py",
     "predict.py",
     "verify.py",
 )
-MEASURE_CODE = machine.fingerprint("build.py", "measure.py", "peers.py", "timing.py")
+MEASURE_CODE = machine.fingerprint("build.py", "given.py", "measure.py", "peers.py", "timing.py")
 GENERATORS_CODE = machine.fingerprint("degrees.py", "generators.py", "histograms.py")
 PAGE_CODE = machine.fingerprint("*.py", "templates/*")
 
