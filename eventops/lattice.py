@@ -129,12 +129,10 @@ def make(call: str, axes: tuple[Axis, Axis], extent: tuple[float, float], profil
         nothing = np.zeros((0, 2), np.int32)
         return Lattice(axes, np.zeros(1, np.int64), nothing, np.zeros(0, np.uint64))
     number = math.prod(axis.step[0] * axis.n_offsets for axis in axes)
-    if max(axis.n_offsets for axis in axes) > 4 * MOST_OFFSETS:
+    # Before any work: each class looks at all offsets of its axis, whatever the profile's reach.
+    if max(axis.step[0] * axis.n_offsets for axis in axes) > 16 * MOST_OFFSETS:
         raise _too_many(call, number)
-    sides = [
-        [axis.distances(kind, length, reach) for kind in range(axis.step[0])]
-        for axis, length in zip(axes, extent)
-    ]
+    sides = [_side(call, axis, length, reach, number) for axis, length in zip(axes, extent)]
     number = math.prod(sum(offset.size for offset, _ in side) for side in sides)
     if number > MOST_OFFSETS:
         raise _too_many(call, number)
@@ -147,6 +145,17 @@ def make(call: str, axes: tuple[Axis, Axis], extent: tuple[float, float], profil
         probs.append(prob)
     starts = np.concatenate([[0], np.cumsum([p.size for p in probs])]).astype(np.int64)
     return Lattice(axes, starts, np.concatenate(offsets), np.concatenate(probs))
+
+
+def _side(call: str, axis: Axis, length: float, reach: float, number: int) -> list:
+    """Offsets and distances of each class of one axis; raises as soon as they are too many to keep."""
+    side, kept = [], 0
+    for kind in range(axis.step[0]):
+        side.append(axis.distances(kind, length, reach))
+        kept += side[-1][0].size
+        if kept > MOST_OFFSETS:
+            raise _too_many(call, number)
+    return side
 
 
 def _too_many(call: str, number: int) -> ValueError:

@@ -1,6 +1,7 @@
 """Settings of the whole suite: nothing is promoted silently, float64 only where a test asks for it."""
 
 import os
+import zlib
 import sys
 
 # One device, the CPU, whatever the machine has, unless `-m gpu` asks for the others; before JAX is imported.
@@ -44,13 +45,42 @@ def pytest_configure(config):
     config.addinivalue_line("filterwarnings", "error:eventops")
 
 
+# The files whose tests are the product of a table of cases and much else, and the share of them that --quick runs.
+QUICK = {
+    "test_transforms": 4,
+    "test_plasticity": 4,
+    "test_sparse": 3,
+    "test_operators": 3,
+    "test_delays": 3,
+    "test_gpu": 3,
+    "test_staging": 2,
+    "test_csr": 2,
+    "test_bench_verify": 2,
+    "test_lattice": 2,
+}
+
+
+def _left_out(item) -> bool:
+    """Chosen by name, so that the same ones run everywhere and whatever is added elsewhere."""
+    share = QUICK.get(item.path.stem, 1)
+    return zlib.crc32(item.nodeid.encode()) % share != 0
+
+
 def pytest_addoption(parser):
+    parser.addoption(
+        "--quick",
+        action="store_true",
+        help="run a fixed sample of the tests that cross large tables",
+    )
     parser.addoption(
         "--nightly", action="store_true", help="run the tests that take many minutes, too"
     )
 
 
 def pytest_collection_modifyitems(config, items):
+    if config.getoption("--quick"):
+        config.hook.pytest_deselected(items=[item for item in items if _left_out(item)])
+        items[:] = [item for item in items if not _left_out(item)]
     if not config.getoption("--nightly"):
         for item in items:
             if item.get_closest_marker("nightly"):
