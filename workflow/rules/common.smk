@@ -50,7 +50,9 @@ VERIFY_CODE = machine.fingerprint(
     "predict.py",
     "verify.py",
 )
-MEASURE_CODE = machine.fingerprint("build.py", "given.py", "measure.py", "peers.py", "timing.py")
+MEASURE_CODE = machine.fingerprint(
+    "build.py", "given.py", "measure.py", "peers.py", "timing.py"
+)
 GENERATORS_CODE = machine.fingerprint("degrees.py", "generators.py", "histograms.py")
 PAGE_CODE = machine.fingerprint("*.py", "templates/*")
 

@@ -37,12 +37,8 @@ rule networks:
     input:
         expand(f"{RESULTS}/networks/{{network}}.json", network=NETWORKS),
     output:
-        table=report(
-            NETWORK_TABLE, caption="../report/networks.rst", category="Tables"
-        ),
-        svg=report(
-            NETWORK_FIGURE, caption="../report/networks.rst", category="Figures"
-        ),
+        table=report(NETWORK_TABLE, caption="../report/networks.rst", category="Tables"),
+        svg=report(NETWORK_FIGURE, caption="../report/networks.rst", category="Figures"),
         png=f"{RESULTS}/figures/networks.png",
     log:
         f"{LOGS}/networks.log",
