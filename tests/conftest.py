@@ -1,8 +1,8 @@
 """Settings of the whole suite: nothing is promoted silently, float64 only where a test asks for it."""
 
 import os
-import zlib
 import sys
+import zlib
 
 # One device, the CPU, whatever the machine has, unless `-m gpu` asks for the others; before JAX is imported.
 os.environ.setdefault("JAX_PLATFORMS", "cuda,cpu" if "gpu" in sys.argv else "cpu")
@@ -47,16 +47,20 @@ def pytest_configure(config):
 
 # The files whose tests are the product of a table of cases and much else, and the share of them that --quick runs.
 QUICK = {
-    "test_transforms": 4,
-    "test_plasticity": 4,
-    "test_sparse": 3,
-    "test_operators": 3,
-    "test_delays": 3,
-    "test_gpu": 3,
-    "test_staging": 2,
-    "test_csr": 2,
-    "test_bench_verify": 2,
-    "test_lattice": 2,
+    "test_transforms": 8,
+    "test_plasticity": 8,
+    "test_sparse": 5,
+    "test_operators": 6,
+    "test_delays": 6,
+    "test_gpu": 6,
+    "test_staging": 4,
+    "test_native": 2,
+    "test_csr": 3,
+    "test_procedural": 3,
+    "test_bench_verify": 4,
+    "test_bench_figures": 3,
+    "test_sharding": 2,
+    "test_lattice": 3,
 }
 
 

@@ -169,6 +169,7 @@ def test_thin_tables_still_give_a_page_without_nonsense(make, tmp_path):
     assert "was not drawn" in visible
 
 
+@pytest.mark.nightly
 def test_full_sweep_stays_under_five_megabytes(tmp_path):
     many = [(o, n + i, k, c, f) for i in range(3) for o, n, k, c, f in made.JOBS]
     table = made.points(jobs=many, rates=made.RATES[:2], batches=range(1, 10))
