@@ -19,9 +19,9 @@ import numpy as np
 from eventops.bench import (
     build,
     checks,
+    checks_given,
     checks_time,
     degrees,
-    given,
     histograms,
     machine,
     predict,
@@ -113,7 +113,7 @@ def _real(job, make, result):
         result["graph_hash"] = synapses.of(op).hash()
         yield from _statistics(op, job, where, result)
         if job["conn_kind"] == "given":
-            yield from _counts(given.findings(op, job, build.SCALAR_WEIGHT), where)
+            yield from _counts(checks_given.findings(op, job, build.SCALAR_WEIGHT), where)
         if _procedural(job) and build.twin(job) is not job:
             yield from _is_sparse(op, make(_sparse(job)), job, where)
 
@@ -184,8 +184,8 @@ def _twin(small, make, result):
         yield from checks.alike(op, stored, "sparse", small, where)
     if small["conn_kind"] != "dense":
         if small["conn_kind"] == "given":
-            yield from _counts(given.findings(op, small, build.SCALAR_WEIGHT), where)
-            yield from _counts(given.repeated(small, build.SCALAR_WEIGHT), where)
+            yield from _counts(checks_given.findings(op, small, build.SCALAR_WEIGHT), where)
+            yield from _counts(checks_given.repeated(small, build.SCALAR_WEIGHT), where)
         else:
             yield _graph_is_reference(op, where)
         if result["graph_hash"] is None:  # the graph itself was too large

@@ -42,18 +42,31 @@ VERSIONS = {
 VERIFY_CODE = machine.fingerprint(
     "build.py",
     "checks.py",
+    "checks_given.py",
     "checks_time.py",
     "degrees.py",
+    "distances.py",
+    "finding.py",
     "given.py",
     "histograms.py",
     "oracle.py",
     "predict.py",
+    "space.py",
+    "synapses.py",
     "verify.py",
 )
 MEASURE_CODE = machine.fingerprint(
-    "build.py", "given.py", "measure.py", "peers.py", "timing.py"
+    "build.py",
+    "given.py",
+    "measure.py",
+    "peers.py",
+    "space.py",
+    "synapses.py",
+    "timing.py",
 )
-GENERATORS_CODE = machine.fingerprint("degrees.py", "generators.py", "histograms.py")
+GENERATORS_CODE = machine.fingerprint(
+    "degrees.py", "finding.py", "generators.py", "histograms.py"
+)
 PAGE_CODE = machine.fingerprint("*.py", "templates/*")
 
 
