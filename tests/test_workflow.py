@@ -85,6 +85,9 @@ def test_smoke_runs_to_a_report_and_the_second_run_does_nothing(project):
         "EventFixedProb",
         "FixedNumConn",
         "EventFixedNumConn",
+        "EventFixedTotalNum",
+        "EventDistanceProb",
+        "EventSparse",
     }
     ours = points[points.method == "eventops"]
     assert (ours.status == "ok").all() and (ours.t_median_s > 0).all()
