@@ -4,10 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .arguments import untraced
 from .build_rows import CHUNK, Entries, build, check_sizes
 from .csr import Rows
 from .linear import EventLinear, Linear
-from .operator import Operator, untraced
+from .operator import Operator
 from .sparse import placed, rows_of, sparse_operator
 
 

@@ -7,18 +7,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .backends.reference import accumulator
-from .delay_products import step_p, swap_p
-from .delay_table import LONGEST, MOST_SLOTS, delay_table
-from .operator import (
-    Operator,
-    _as_dtype,
+from .arguments import (
+    as_dtype,
     check_dtype,
     spike_array,
     static_int,
     unit_events,
     untraced,
 )
+from .backends.reference import accumulator
+from .delay_products import step_p, swap_p
+from .delay_table import LONGEST, MOST_SLOTS, delay_table
+from .operator import Operator
 from .products import _bind, result_dtype, warn_of_constants
 
 
@@ -200,7 +200,7 @@ class Delayed(Operator):
         4000
         """
         call = "Delayed.init_state"
-        dtype = self.dtype if dtype is None else _as_dtype(call, dtype)
+        dtype = self.dtype if dtype is None else as_dtype(call, dtype)
         check_dtype(call, dtype)
         sizes = batch_shape if isinstance(batch_shape, (tuple, list)) else (batch_shape,)
         lead = tuple(static_int(call, "batch_shape", n) for n in sizes)

@@ -4,7 +4,8 @@ import math
 import numbers
 
 from . import lattice, random
-from .operator import Operator, common, flag, no_autapses, size, untraced
+from .arguments import common, flag, no_autapses, size, untraced
+from .operator import Operator
 
 
 class EventDistanceProb(Operator):

@@ -5,8 +5,8 @@ import sys
 import jax
 import numpy as np
 
+from .arguments import size, untraced
 from .build_rows import CHUNK, Entries
-from .operator import size, untraced
 
 _FORMS = (
     "a scipy.sparse matrix, a BCOO or BCSR of jax.experimental.sparse, a tuple (pre, post, weight), or a dense "

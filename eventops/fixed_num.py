@@ -3,7 +3,8 @@
 import numbers
 
 from . import random
-from .operator import Operator, common, flag, no_autapses, static_int, untraced
+from .arguments import common, flag, no_autapses, static_int, untraced
+from .operator import Operator
 
 
 class FixedNumConn(Operator):

@@ -3,7 +3,8 @@
 import numbers
 
 from . import random
-from .operator import Operator, common, no_autapses, untraced
+from .arguments import common, no_autapses, untraced
+from .operator import Operator
 
 
 class EventFixedProb(Operator):

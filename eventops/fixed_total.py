@@ -4,9 +4,10 @@ import dataclasses
 import numbers
 
 from . import random
+from .arguments import common, flag, no_autapses, static_int
 from .csr import MAX_SYNAPSES
 from .fixed_num import proportion
-from .operator import Operator, common, flag, no_autapses, static_int
+from .operator import Operator
 
 
 class EventFixedTotalNum(Operator):

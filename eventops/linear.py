@@ -3,8 +3,9 @@
 import jax
 import jax.numpy as jnp
 
+from .arguments import common
 from .backends.reference import accumulator
-from .operator import Operator, common
+from .operator import Operator
 from .products import result_dtype, warn_of_constants
 
 

@@ -8,10 +8,10 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from . import random
+from .arguments import weight_array
 from .build_rows import Entries, build
 from .convert import chosen
 from .csr import Rows, n_tiles, tile_width
-from .operator import weight_array
 
 
 class Layout:

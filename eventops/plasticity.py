@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import columns, updates
+from .arguments import FLOATS, unit_events
 from .backends.reference import accumulator
 from .products import warn_of_constants
 
 RULES = ("additive", "soft")
-_FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
 class Plastic:
@@ -176,7 +176,7 @@ def _update(op, side, weight, spikes, trace, low, high, rule):
     limits = _limits(call, low, high, dtype)
     _check_rule(call, rule, low, high, dtype)
     if op.float_as_event:
-        spikes = _unit_events(spikes)
+        spikes = unit_events(spikes)
     if spikes.dtype != jnp.bool_:
         spikes = spikes.astype(dtype)
     if weight.size == 0:
@@ -202,12 +202,6 @@ def _update(op, side, weight, spikes, trace, low, high, rule):
     )
 
 
-def _unit_events(spikes):
-    from .operator import unit_events  # that module imports this one
-
-    return unit_events(spikes)
-
-
 def _array(call, name, value):
     if value is not None:
         try:
@@ -219,8 +213,8 @@ def _array(call, name, value):
 
 def _weights(call, weight, shape):
     weight = _array(call, "weight", weight)
-    if weight.dtype.name not in _FLOATS:
-        raise TypeError(f"{call}: weights of dtype {weight.dtype}; use {', '.join(_FLOATS)}")
+    if weight.dtype.name not in FLOATS:
+        raise TypeError(f"{call}: weights of dtype {weight.dtype}; use {', '.join(FLOATS)}")
     if weight.shape != shape:
         n = math.prod(shape)
         hint = f"jnp.full({shape}, w) gives each of the {n} synapses its own"
@@ -234,9 +228,9 @@ def _weights(call, weight, shape):
 def _vector(call, name, values, n):
     values = _array(call, name, values)
     whole = values.dtype == jnp.bool_ or jnp.issubdtype(values.dtype, jnp.integer)
-    if not whole and values.dtype.name not in _FLOATS:
+    if not whole and values.dtype.name not in FLOATS:
         raise TypeError(
-            f"{call}: {name} must be bool, integer or floating ({', '.join(_FLOATS)}), not {values.dtype}"
+            f"{call}: {name} must be bool, integer or floating ({', '.join(FLOATS)}), not {values.dtype}"
         )
     if values.ndim > 1 and values.shape[-1] == n:
         raise ValueError(

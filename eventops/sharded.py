@@ -8,12 +8,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from .arguments import spike_array, unit_events, weight_array
 from .backends import cpu
 from .build_rows import build
 from .csr import Rows
 from .delays import Delayed
 from .entries import listed
-from .operator import Operator, spike_array, unit_events, weight_array
+from .operator import Operator
 from .parts import Layout, Parts, dense_weight, sparse_weight
 from .products import result_dtype, warn_of_constants
 from .sparse import placed, rows_of, sparse_operator

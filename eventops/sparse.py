@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import entries, random
+from .arguments import common, float_dtype, weight_array
 from .build_rows import Built, build, check_sizes
 from .csr import Rows
-from .operator import Operator, common, float_dtype, weight_array
+from .operator import Operator
 
 _SUM, _KEEP = "sum", "keep"
 
