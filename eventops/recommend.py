@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import json
 import math
 import os
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import cost
+from . import cost, measured_tables
 from .csr import MAX_SYNAPSES
 
-SHIPPED = Path(__file__).parent / "measured"
-VARIABLE = "EVENTOPS_RESULTS"
+_OWN = {"prob": "EventFixedProb", "num": "EventFixedNumConn", "dense": "EventLinear"}
 MODES = {"call": "one call from Python", "scan": "one step inside lax.scan"}
 
 
@@ -199,11 +195,17 @@ def recommend(
     kind, conn, synapses = _connections(n_pre, n_post, prob, conn_num, efferent_target)
     if kind == "dense":
         weight = "per-synapse"
-    folder, source = find(results, device)
+    folder, source = measured_tables.find(results, device)
     job = {"n_pre": n_pre, "n_post": n_post, "conn_kind": kind, "conn": conn, "dtype": dtype}
     job |= {"weight": weight, "efferent_target": efferent_target, "allow_self_conn": True}
     job |= {"n_synapses": synapses, "rate": rate, "batch": batch}
-    choices, left_out = _choices(job, mode, *fitted(folder, device))
+    choices, left_out = _choices(job, mode, *measured_tables.fitted(folder, device))
+    unnamed = results is None and measured_tables.VARIABLE not in os.environ
+    if unnamed and not any(c.operator.startswith(_OWN[kind]) for c in choices):
+        # A short run says little of other sizes; an answer without the operator that was asked about is none.
+        why = f", since {folder} has too few points for this question"
+        folder, source = measured_tables.reference(device, why)
+        choices, left_out = _choices(job, mode, *measured_tables.fitted(folder, device))
     if not choices:
         raise ValueError(
             f"recommend: no method was measured on {device!r} in mode {mode!r} in {folder}; "
@@ -227,7 +229,7 @@ def _choices(job: dict, mode: str, curves: dict, machine: dict) -> tuple[list[Ch
         item=np.array(item),
         stored=np.array(item if each else 0.0),
     )
-    sparse = {"prob": "EventFixedProb", "num": "EventFixedNumConn", "dense": None}[job["conn_kind"]]
+    sparse = None if job["conn_kind"] == "dense" else _OWN[job["conn_kind"]]
     found, left_out = [], []
     for (method, form, way), curve in curves.items():
         if way != mode or (form != "dense" and sparse is None):
@@ -275,71 +277,6 @@ def _basis(curve: cost.Curve, work: cost.Work) -> str:
     if outside.any():
         return "extrapolated in " + ", ".join(np.array(cost.AXES)[outside])
     return "measured" if curve.measured(work) else "interpolated"
-
-
-def find(results: str | os.PathLike | None, device: str) -> tuple[Path, str]:
-    """The directory of results to read, and a sentence that says which one it is and why."""
-    named = results if results is not None else os.environ.get(VARIABLE)
-    root = Path(named) if named else Path("results")
-    by = "results" if results is not None else VARIABLE
-    if named and (root / "tables/points.csv").is_file():
-        here = "this machine" if _is_here(_facts(root), device) else "not this machine"
-        return root, f"Measured on {_name(root)} ({here}): {root}"
-    ours = [p.parent.parent for p in root.glob("*/tables/points.csv")] if root.is_dir() else []
-    ours = [p for p in ours if _is_here(_facts(p), device)]
-    if ours:
-        newest = max(ours, key=lambda p: str(_facts(p).get("generated_at")))
-        return newest, f"Measured on this machine ({_name(newest)}): {newest}"
-    if named:
-        raise FileNotFoundError(
-            f"recommend: {by}={str(named)!r} has no tables/points.csv, and none of its directories is of this "
-            "machine; name the directory of one machine, or run snakemake --cores all"
-        )
-    here = "this kind of machine" if _is_here(_facts(SHIPPED), device) else "not this machine"
-    return SHIPPED, (
-        f"From the reference that ships with eventops, {_name(SHIPPED)} ({here}); "
-        "to measure this machine: snakemake --cores all"
-    )
-
-
-def fitted(folder: Path, device: str) -> tuple[dict, dict]:
-    """The curves of a directory of results, fitted once, and the facts of its machine."""
-    stamp = (folder / "tables/points.csv").stat().st_mtime_ns
-    return _fitted(folder.resolve(), device, stamp)
-
-
-@functools.lru_cache(maxsize=8)
-def _fitted(folder: Path, device: str, stamp: int) -> tuple[dict, dict]:
-    rows, facts = cost.read(folder / "tables/points.csv"), _facts(folder)
-    devices = sorted({row["device"] for row in rows})
-    if device not in devices:
-        raise ValueError(
-            f"recommend: nothing was measured on device {device!r} in {folder}, only on {devices}; "
-            "pass device=, or measure it with snakemake"
-        )
-    caches = facts.get("caches") or {}
-    return cost.fit([row for row in rows if row["device"] == device], caches), facts
-
-
-def _facts(folder: Path) -> dict:
-    path = folder / "machine.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-
-
-def _name(folder: Path) -> str:
-    facts = _facts(folder)
-    cores = facts.get("n_cores")
-    name = facts.get("cpu") or facts.get("slug") or "an unknown machine"
-    return f"{name}, {cores} cores" if cores else name
-
-
-def _is_here(facts: dict, device: str) -> bool:
-    """Whether results are of a machine like this one."""
-    from .bench import machine
-
-    if not facts or not machine.alike(facts):
-        return False
-    return device != "gpu" or facts.get("gpu") == jax.devices("gpu")[0].device_kind
 
 
 def _device() -> str:

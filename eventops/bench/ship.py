@@ -15,7 +15,7 @@ from pathlib import Path
 
 from eventops import cost
 from eventops.bench import record
-from eventops.recommend import SHIPPED
+from eventops.measured_tables import SHIPPED
 
 COLUMNS = (
     "job operator backend device n_pre n_post conn_kind conn n_synapses dtype storage weight rate batch mode method "
