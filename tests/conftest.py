@@ -65,7 +65,6 @@ QUICK = {
     "test_random": 2,
     "test_random_statistics": 2,
     "test_rules_statistics": 2,
-    "test_recommend": 2,
 }
 
 

@@ -1,6 +1,6 @@
 """What test_sharding.py runs on four devices, which have to be asked for before JAX starts.
 
-Each check is a function of this module; ``main`` runs all and prints a JSON object of tracebacks (null for
+Each check is a function of this module; ``main`` runs some and prints a JSON object of tracebacks (null for
 a check that passed). ``process`` is one of the two processes of the distributed test.
 """
 
@@ -424,13 +424,13 @@ def sizes_that_do_not_divide():
     assert "50 distinct partners" in raised(make, 40, 32, 50, 0.5)
 
 
-def main():
+def main(names):
     results = {}
     jax.config.update("jax_numpy_dtype_promotion", "strict")
     jax.config.update("jax_numpy_rank_promotion", "raise")
-    for name, f in CHECKS.items():
+    for name in names:
         try:
-            f()
+            CHECKS[name]()
             results[name] = None
         except Exception:
             results[name] = traceback.format_exc()

@@ -14,7 +14,7 @@ import bench_synthetic as made
 import pandas as pd
 import pytest
 
-from eventops.bench import figures, report
+from eventops.bench import figures, findings, report
 
 SMALL = made.JOBS[0], made.JOBS[3]
 EVIL = '<script>alert("x")</script>'
@@ -215,3 +215,19 @@ def test_a_peer_on_another_graph_is_named(tmp_path):
     assert "brainevent-jit draws another graph of the same rule" in text
     assert "0.098 of the pairs are connected" in text
     assert "p = 0.1, procedural" in text and "<td>procedural<td>brainevent-jit" in text
+
+
+def test_jobs_that_differ_in_the_sweep_alone_are_told_apart_by_it():
+    def job(name, rates, batches):
+        row = {"operator": "EventLinear", "n_pre": 1000, "n_post": 1000, "conn_kind": "dense"}
+        row |= dict.fromkeys(("conn", "backend", "device", "dtype", "storage", "weight"), "")
+        return [row | {"job": name, "rate": r, "batch": b} for r in rates for b in batches]
+
+    points = [*job("a-1111", (0.001, 0.1), (1,)), *job("b-2222", (0.01,), (1,))]
+    points += [*job("c-3333", (0.01,), (1, 32)), *job("d-4444", (0.001, 0.1), (1,))]
+    assert findings.labels(pd.DataFrame(points)) == {
+        "a-1111": "1,000 → 1,000, 0.1 to 10 %, batch 1, #1111",
+        "b-2222": "1,000 → 1,000, 1 %, batch 1",
+        "c-3333": "1,000 → 1,000, 1 %, batches 1 to 32",
+        "d-4444": "1,000 → 1,000, 0.1 to 10 %, batch 1, #4444",
+    }

@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 import yaml
 
+from eventops.bench import sweep
+
 ROOT = Path(__file__).resolve().parent.parent
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 SMOKE = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
@@ -36,13 +38,17 @@ TINY = {
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def project(tmp_path):
+def copy_into(folder: Path) -> Path:
     """A copy of the workflow, so that nothing is written into the repository."""
     for name in ("workflow", "config", "profiles"):
-        shutil.copytree(ROOT / name, tmp_path / name)
-    shutil.copy(ROOT / "Snakefile", tmp_path)
-    return tmp_path
+        shutil.copytree(ROOT / name, folder / name)
+    shutil.copy(ROOT / "Snakefile", folder)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path):
+    return copy_into(tmp_path / "project")
 
 
 def command(project, config, *arguments) -> list[str]:
@@ -72,50 +78,65 @@ def planned(output) -> dict:
     return {line.split()[0]: int(line.split()[1]) for line in table if line.strip()}
 
 
-def test_smoke_runs_to_a_report_and_the_second_run_does_nothing(project):
-    code, output = snakemake(project, SMOKE | {"machine": "here"})
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A project whose run has ended; for reading, and for copies."""
+    folder = copy_into(tmp_path_factory.mktemp("finished") / "project")
+    code, output = snakemake(folder, TINY)
     assert code == 0, output
-    results = project / "results/here"
-    assert f"The report: {results / 'report.html'}" in output
+    (folder / "output.txt").write_text(output)
+    return folder
+
+
+@pytest.fixture
+def own_copy(finished, tmp_path):
+    return Path(shutil.copytree(finished, tmp_path / "own"))
+
+
+def test_smoke_has_every_operator():
+    """CI runs it from the README's command; a report without one of them would not show that it works."""
+    swept = {entry["operator"] for entry in SMOKE["sweep"]}
+    assert swept == set(sweep.CONN_KIND)
+
+
+def test_a_run_ends_in_a_report(finished):
+    results = finished / "results/here"
+    assert f"The report: {results / 'report.html'}" in (finished / "output.txt").read_text()
     points = pd.read_csv(results / "tables/points.csv")
-    assert not (points.status == "failed").any()
-    assert set(points.operator) == {
-        "Linear",
-        "EventLinear",
-        "EventFixedProb",
-        "FixedNumConn",
-        "EventFixedNumConn",
-        "EventFixedTotalNum",
-        "EventDistanceProb",
-        "EventSparse",
-    }
+    assert set(points.operator) == {"EventFixedNumConn", "EventLinear"}
     ours = points[points.method == "eventops"]
     assert (ours.status == "ok").all() and (ours.t_median_s > 0).all()
     checks = pd.read_csv(results / "tables/checks.csv")
-    assert checks.passed.all() and len(checks) > 200
+    assert checks.passed.all() and len(checks) > 30
     assert "<html" in (results / "report.html").read_text()
     logs = list((results / "logs").rglob("*.log"))
-    assert len(logs) > 15 and all(log.stat().st_size > 0 for log in logs)
+    assert len(logs) > 10 and all(log.stat().st_size > 0 for log in logs)
 
-    code, output = snakemake(project, SMOKE | {"machine": "here"})
-    assert code == 0 and "Nothing to be done" in output
 
-    # A clone has no memory of the run and all files are new, in an order that means nothing: nothing is verified
-    # or measured again, whatever is made of it.
-    shutil.rmtree(project / ".snakemake")
+def test_what_was_measured_is_not_measured_again(own_copy):
+    assert "Nothing to be done" in snakemake(own_copy, TINY)[1]
+    # A clone has no memory of the run and all files are new, in an order that means nothing.
+    shutil.rmtree(own_copy / ".snakemake")
+    results = own_copy / "results/here"
     made = {p: p.read_bytes() for kind in ("verify", "records") for p in results.glob(f"{kind}/*")}
     start = time.time() - 10_000
     for i, path in enumerate(sorted(results.rglob("*"))):
         os.utime(path, (start + i, start + i))
-    code, output = snakemake(project, SMOKE | {"machine": "here"})
+    code, output = snakemake(own_copy, TINY)
     assert code == 0 and "rule measure" not in output and "rule verify" not in output
-    assert made == {p: p.read_bytes() for p in made}
+    assert len(made) == 4 and made == {p: p.read_bytes() for p in made}
+
+    changed = json.loads(json.dumps(TINY))
+    changed["sweep"][0]["rates"] = ["0.2"]
+    plan = planned(snakemake(own_copy, changed, "--dry-run")[1])
+    assert plan["verify"] == plan["measure"] == plan["table"] == 1
 
 
-def test_a_killed_run_resumes_and_a_changed_value_runs_only_what_it_touches(project):
+def test_a_killed_run_resumes(project):
+    tables = "results/here/tables/points.csv"  # figures and page take longest
     records = project / "results/here/records"
     running = subprocess.Popen(
-        command(project, TINY),
+        command(project, TINY, tables),
         cwd=project,
         env=ENVIRONMENT,
         start_new_session=True,
@@ -134,22 +155,13 @@ def test_a_killed_run_resumes_and_a_changed_value_runs_only_what_it_touches(proj
     for path in (project / "results").rglob("*.json"):
         assert json.loads(path.read_text())["schema"] == 1
 
-    code, output = snakemake(project, TINY)
+    code, output = snakemake(project, TINY, tables)
     assert code == 0, output
     assert kept.read_bytes() == before and len(list(records.glob("*.json"))) == 2
-    assert "Nothing to be done" in snakemake(project, TINY)[1]
-
-    changed = json.loads(json.dumps(TINY))
-    changed["sweep"][0]["rates"] = ["0.2"]
-    code, output = snakemake(project, changed, "--dry-run")
-    plan = planned(output)
-    assert plan["verify"] == plan["measure"] == plan["table"] == 1
 
 
-def test_a_failed_verification_fails_the_run_after_the_report(project):
-    code, output = snakemake(project, TINY)
-    assert code == 0, output
-    results = project / "results/here"
+def test_a_failed_verification_fails_the_run_after_the_report(own_copy):
+    results = own_copy / "results/here"
     victim = next((results / "verify").glob("EventLinear*"))
     content = json.loads(victim.read_text())
     content["checks"][0]["passed"] = False
@@ -159,7 +171,7 @@ def test_a_failed_verification_fails_the_run_after_the_report(project):
     (results / "report.html").unlink()
     (results / "verified.txt").unlink()
     for _ in range(2):  # and it stays so: a second run does not turn it green
-        code, output = snakemake(project, TINY)
+        code, output = snakemake(own_copy, TINY)
         assert code != 0
         assert "made to fail by this test" in output
         assert (results / "report.html").exists() and not (results / "verified.txt").exists()

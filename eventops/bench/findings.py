@@ -82,10 +82,28 @@ def labels(points: pd.DataFrame) -> dict[str, str]:
         ]
         for row in group.itertuples():
             names[row.job] = _label(row, varying)
-        short = pd.Series({job: names[job] for job in group["job"]})
-        for job in short.index[short.duplicated(keep=False)]:
-            names[job] += f", #{job[-4:]}"  # the same in all but what is swept: the end of its hash
+        for more in (_span_of_rates, _span_of_batches, _end_of_hash):
+            short = pd.Series({job: names[job] for job in group["job"]})
+            for job in short.index[short.duplicated(keep=False)]:
+                names[job] += f", {more(job, points[points['job'] == job])}"
     return names
+
+
+# What tells jobs apart that are the same in all but what is swept.
+
+
+def _span_of_rates(_, rows: pd.DataFrame) -> str:
+    low, high = 100 * rows["rate"].min(), 100 * rows["rate"].max()
+    return f"{low:.3g} %" if low == high else f"{low:.3g} to {high:.3g} %"
+
+
+def _span_of_batches(_, rows: pd.DataFrame) -> str:
+    low, high = int(rows["batch"].min()), int(rows["batch"].max())
+    return f"batch {low}" if low == high else f"batches {low} to {high}"
+
+
+def _end_of_hash(job: str, _) -> str:
+    return f"#{job[-4:]}"
 
 
 def prepare(points: pd.DataFrame, jobs: pd.DataFrame | None = None) -> pd.DataFrame:
