@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import eventops
+
 EXAMPLES = pathlib.Path(__file__).parents[1] / "examples"
 
 
@@ -69,3 +71,35 @@ def test_figures(tmp_path, monkeypatch, capsys):
         example(name).main()
         assert (tmp_path / figure).stat().st_size > 1000
         assert "1 s simulated" in capsys.readouterr().out
+
+
+def test_digits_has_the_gradients_of_its_dense_twin():
+    pytest.importorskip("sklearn")
+    digits = example("digits")
+    (pixels, label), _ = digits.images()
+    model = digits.network()
+    dense, masks = digits.twin(model)
+    found = []
+    for one in (model, dense):
+        weights, merge = eventops.split(one)
+        slope = jax.jit(jax.value_and_grad(digits.loss))
+        found.append(slope(weights, merge, pixels[:32], label[:32], jax.random.key(0)))
+    (value, event), (expected, twin) = found
+    assert float(value) == pytest.approx(float(expected), rel=1e-5) and value > 1
+    for name, op in model.items():
+        weights = op.with_weight(event[f"{name}.weight"]).todense()
+        other = np.asarray(twin[f"{name}.weight"] * masks[f"{name}.weight"])
+        assert np.abs(other).max() > 1e-4
+        np.testing.assert_allclose(weights, other, rtol=1e-3, atol=1e-5 * np.abs(other).max())
+    # Without the mask the twin would grow the connections that the sparse layer has not.
+    assert masks["second.weight"].mean() == 0.125
+    assert jnp.any(jnp.where(masks["second.weight"] == 0, twin["second.weight"], 0))
+
+
+def test_digits_learns_as_its_dense_twin_does():
+    """In 3 of the 30 epochs; it gave 93.9 % for both."""
+    pytest.importorskip("sklearn")
+    pair = example("digits").compare(0, epochs=3)
+    event, dense = pair["event"]["accuracy"], pair["dense"]["accuracy"]
+    assert event > 0.88 and dense > 0.88 and abs(event - dense) < 0.03, pair
+    assert 0.02 < min(pair["event"]["active"]) < max(pair["event"]["active"]) < 0.4
