@@ -29,7 +29,6 @@ SIMULATORS = {
     "brian2-openmp": ("simulate_brian2.py", None),
     "nest": ("simulate_nest.py", None),
 }
-MODELS = ("coba", "cuba", "brunel")
 DT_MS = 0.1
 WATCH = 1000
 # Rates that differ by more than this share are of networks that do not do the same.
@@ -199,6 +198,7 @@ def _statistics(path: Path, job: dict[str, Any]) -> dict[str, float]:
         segment, step, neuron = spikes["segment"], spikes["step"], spikes["neuron"]
     n, steps = min(WATCH, job["n"]), round(job["segment_ms"] / DT_MS)
     found = spiketrains.summary(segment, step, neuron, n, job["rounds"], steps, DT_MS)
-    # For the raster: the first half second of the first hundred neurons.
-    shown = (segment == 0) & (neuron < 100) & (step < 5000)
-    return {**found, "raster": [step[shown].tolist(), neuron[shown].tolist()]}
+    # For the raster: the first half second of a hundred neurons.
+    every = max(1, n // 100)
+    shown = (segment == 0) & (neuron % every == 0) & (step < 5000)
+    return {**found, "raster": [step[shown].tolist(), (neuron[shown] // every).tolist()]}

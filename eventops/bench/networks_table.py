@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..models import microcircuit
 from . import stats
 from .networks import MATCHED, OURS
 
@@ -30,6 +31,7 @@ COLUMNS = [
     "correlation",
     "build_s",
     "peak_rss_bytes",
+    "populations",
     "versions",
 ]
 
@@ -48,6 +50,7 @@ def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
             row = {key: content["job"][key] for key in ("model", "n")}
             row |= {"simulator": name, "status": one["status"], "reason": one["reason"]}
             row |= {key: one.get(key) for key in COLUMNS if key in one}
+            row["populations"] = _populations(one.get("populations", {}))
             row["versions"] = ", ".join(f"{k} {v}" for k, v in one.get("versions", {}).items())
             if one["status"] == "ok":
                 row |= _times(one, ours)
@@ -58,8 +61,16 @@ def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
 def read(path: Path) -> pd.DataFrame:
     """Read the table, with texts kept as text."""
     table = pd.read_csv(path)
-    text = ["model", "simulator", "status", "reason", "versions"]
+    text = ["model", "simulator", "status", "reason", "populations", "versions"]
     return table.assign(**{name: table[name].fillna("").astype(str) for name in text})
+
+
+def _populations(found: dict[str, float]) -> str:
+    """Rates of the populations, each with the published one."""
+    if not found:
+        return ""
+    published = dict(zip(microcircuit.POPULATIONS, microcircuit.RATES))
+    return ", ".join(f"{name} {rate:.2f} ({published[name]:.2f})" for name, rate in found.items())
 
 
 def _times(one: dict, ours: dict) -> dict[str, Any]:

@@ -101,7 +101,7 @@ def network(scale: float = 0.1, *, seed: int = 0, **options) -> Network:
     mean = WEIGHT * np.where(np.arange(8) % 2, INHIBITION, 1.0) * np.ones((8, 1))
     mean[0, 2] *= 2
     rng = np.random.default_rng(seed)
-    parts = []
+    blocks = {}
     for target, source in np.ndindex(8, 8):
         k = round(per_target[target, source] * scale * n[target])
         if k == 0:
@@ -114,26 +114,18 @@ def network(scale: float = 0.1, *, seed: int = 0, **options) -> Network:
             allow_multi_conn=True,
             seed=64 * seed + 8 * target + source,
         )
-        pre = np.repeat(np.arange(n[source], dtype=np.int32), np.diff(draw.rows.indptr()))
         w = mean[target, source] / np.sqrt(scale)
         weight = rng.normal(w, RELATIVE_DEVIATION * abs(w), k).astype(np.float32)
         # A weight keeps the sign of its source.
         weight = np.maximum(weight, 0) if w > 0 else np.minimum(weight, 0)
         mu, sigma = DELAY[POPULATIONS[source][-1]]
-        delay = np.maximum(1, np.rint(rng.normal(mu, sigma, k) / DT)).astype(np.int32)
-        parts.append(
-            (
-                pre + np.int32(first[source]),
-                draw.rows.indices() + np.int32(first[target]),
-                weight,
-                delay,
-            )
-        )
-    pre, post, weight, delay = (np.concatenate(column) for column in zip(*parts))
+        delay = np.maximum(1, np.rint(rng.normal(mu, sigma, k) / DT)).astype(np.int16)
+        blocks[target, source] = draw.rows.indptr(), draw.rows.indices(), weight, delay
+    pre, post, weight, delay = _together(blocks, first)
     shape = (int(first[-1]),) * 2
     op = EventSparse((pre, post, weight), shape=shape, duplicates="keep", **options)
     # Spikes are handed on in the step after they were fired, which is the first step of their delay.
-    synapses = Delayed(op, delay[np.lexsort((post, pre))] - 1)
+    synapses = Delayed(op, delay - np.int16(1))
 
     drive = np.array(EXTERNAL) * EXTERNAL_RATE * WEIGHT + (per_target * mean) @ np.array(
         RATES
@@ -149,6 +141,27 @@ def network(scale: float = 0.1, *, seed: int = 0, **options) -> Network:
         float(WEIGHT / np.sqrt(scale)),
         jnp.asarray(current[each], jnp.float32),
     )
+
+
+def _together(blocks: dict, first: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Synapses of all pairs of populations as arrays in (pre, post) order: pre, post, weight, delay.
+
+    They are put in their places and not sorted, and a block is dropped when it is done: the full circuit has 3e8.
+    """
+    degree = np.zeros((first[-1], 8), np.int64)
+    for (target, source), (ptr, *_) in blocks.items():
+        degree[first[source] : first[source + 1], target] = np.diff(ptr)
+    start = (np.cumsum(degree) - degree.ravel()).reshape(degree.shape)
+    total = int(degree.sum())
+    post, weight = np.empty(total, np.int32), np.empty(total, np.float32)
+    delay = np.empty(total, np.int16)
+    for target, source in list(blocks):
+        ptr, posts, weights, delays = blocks.pop((target, source))
+        begin = start[first[source] : first[source + 1], target]
+        place = np.repeat(begin - ptr[:-1], np.diff(ptr)) + np.arange(posts.size)
+        post[place], weight[place], delay[place] = posts + np.int32(first[target]), weights, delays
+    pre = np.repeat(np.arange(first[-1], dtype=np.int32), degree.sum(axis=1))
+    return pre, post, weight, delay
 
 
 def initial(net: Network, seed: int = 0) -> State:

@@ -18,7 +18,7 @@ def run(step, net, state, n_steps: int, watch: int = 0):
         From the model's ``network`` and ``initial``.
     n_steps : int
     watch : int
-        The spikes of the first so many neurons are kept.
+        The spikes of so many neurons are kept, evenly spread over all.
 
     Returns
     -------
@@ -39,8 +39,9 @@ def run(step, net, state, n_steps: int, watch: int = 0):
     def turn(carry, _):
         state, counts = carry
         state, spikes = step(net, state)
-        return (state, counts + spikes.astype(jnp.int32)), spikes[:watch]
+        return (state, counts + spikes.astype(jnp.int32)), spikes[: every * watch : every]
 
     n = jax.eval_shape(step, net, state)[1].shape[0]
+    every = max(1, n // max(1, watch))
     (state, counts), raster = jax.lax.scan(turn, (state, jnp.zeros(n, jnp.int32)), length=n_steps)
     return state, counts, raster

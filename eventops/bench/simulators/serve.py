@@ -28,8 +28,8 @@ def serve(make) -> None:
     ----------
     make : callable
         ``make(job)`` gives an object with ``run(n_steps)``, which returns for each spike of the watched neurons its
-        step, counted from the start of the segment, and its neuron. It raises :class:`Skip` where the simulator
-        cannot do the network.
+        step, counted from the start of the segment, and its neuron. Its ``summary()``, if it has one, gives more facts
+        for the record in the end. ``make`` raises :class:`Skip` where the simulator cannot do the network.
     """
     job = json.loads(sys.argv[1])
     answers = os.fdopen(job["answers"], "w")
@@ -63,8 +63,18 @@ def serve(make) -> None:
     names = ("segment", "step", "neuron")
     kept = (np.concatenate(x) for x in (segments, steps, neurons))
     np.savez_compressed(job["out"], **dict(zip(names, kept)))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    _say(answers, peak_rss_bytes=max(peak, getattr(simulator, "peak_rss_bytes", 0)))
+    summary = getattr(simulator, "summary", dict)()
+    peak = max(_peak_rss(), getattr(simulator, "peak_rss_bytes", 0))
+    _say(answers, peak_rss_bytes=peak, **summary)
+
+
+def _peak_rss() -> int:
+    """Of this process. (``ru_maxrss`` starts with what the process that started this one had.)"""
+    try:
+        with open("/proc/self/status") as facts:
+            return next(1024 * int(line.split()[1]) for line in facts if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _say(stream, **what) -> None:

@@ -59,7 +59,9 @@ class Network(brainstate.nn.Module):
 class Simulator:
     def __init__(self, job):
         if job["model"] not in ("coba", "cuba"):
-            raise Skip(f"its operators refuse a fixed in-degree, which {job['model']} has")
+            raise Skip(
+                f"its operators have neither the fixed in-degree nor the delays of {job['model']}"
+            )
         self.versions = {
             "brainstate": brainstate.__version__,
             "brainevent": brainevent.__version__,

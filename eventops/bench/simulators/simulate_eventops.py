@@ -17,7 +17,11 @@ class Simulator:
         self.versions = {"eventops": eventops.__version__, "jax": jax.__version__}
         self.watch = job["watch"]
         self.model = getattr(models, job["model"])
-        self.net = self.model.network(job["n"], seed=job["seed"])
+        size = job["n"]
+        if job["model"] == "microcircuit":
+            size = self.scale = job["n"] / sum(self.model.SIZES)
+        self.net = self.model.network(size, seed=job["seed"])
+        self.counts, self.n_steps, self.warm = 0, 0, False
         self.state = self.model.initial(self.net, job["seed"])
         # A program per number of steps: compiled before the clock runs.
         for steps in {job["warmup_steps"], job["segment_steps"]}:
@@ -28,8 +32,17 @@ class Simulator:
 
     def run(self, n_steps):
         out = models.run(self.model.step, self.net, self.state, n_steps, self.watch)
-        self.state, _, raster = jax.block_until_ready(out)
+        self.state, counts, raster = jax.block_until_ready(out)
+        if self.warm:
+            self.counts, self.n_steps = self.counts + np.asarray(counts), self.n_steps + n_steps
+        self.warm = True
         return np.nonzero(np.asarray(raster))
+
+    def summary(self):
+        """Rates of the populations, where they have names."""
+        if not hasattr(self.model, "rates"):
+            return {}
+        return {"populations": self.model.rates(self.counts, self.scale, self.n_steps)}
 
 
 serve(Simulator)

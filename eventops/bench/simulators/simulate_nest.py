@@ -10,7 +10,9 @@ class Simulator:
         model, n = job["model"], job["n"]
         if model not in ("cuba", "brunel"):
             raise Skip(
-                f"it integrates {model} by an adaptive Runge-Kutta method, not on the grid of steps"
+                "its synapses are not written for it here"
+                if model == "microcircuit"
+                else f"it integrates {model} by an adaptive Runge-Kutta method, not on the grid of steps"
             )
         self.versions = {"nest": nest.__version__}
         self.dt = job["dt_ms"]
