@@ -105,3 +105,64 @@ def test_without_a_seed_the_generator_of_numpy_decides():
     again = nn.EventFixedProb(50, 50, 0.2, 1.0)
     assert (one.op.todense() == again.op.todense()).all()
     assert not (one.op.todense() == two.op.todense()).all()
+
+
+def balanced(operator, n, seconds, inhibition=6.7):
+    """The rate of a network in the form of brainevent's example COBA_2005: neurons and projections of BrainPy."""
+    brainpy = pytest.importorskip("brainpy")
+    if not hasattr(brainpy, "state"):
+        pytest.skip("this BrainPy has no brainpy.state")
+    n_exc = n * 4 // 5
+
+    class Net(brainstate.nn.Module):
+        def __init__(self):
+            super().__init__()
+            # Synapses a thousand times those of the example, which are too weak to be felt (docs/from-brainstate.md).
+            self.neurons = brainpy.state.LIFRef(
+                n,
+                V_rest=-60 * u.mV,
+                V_th=-50 * u.mV,
+                V_reset=-60 * u.mV,
+                tau=20 * u.ms,
+                tau_ref=5 * u.ms,
+                V_initializer=brainstate.nn.init.Normal(-55.0, 2.0, unit=u.mV),
+                spk_reset="hard",
+            )
+            self.exc = self.projection(n_exc, 0.6 * u.siemens, 5 * u.ms, 0 * u.mV)
+            self.inh = self.projection(n - n_exc, inhibition * u.siemens, 10 * u.ms, -80 * u.mV)
+
+        def projection(self, n_pre, weight, tau, reversal):
+            return brainpy.state.AlignPostProj(
+                comm=operator(n_pre, n, conn_num=80 / n, conn_weight=weight),
+                syn=brainpy.state.Expon.desc(n, tau=tau),
+                out=brainpy.state.COBA.desc(E=reversal),
+                post=self.neurons,
+            )
+
+        def update(self, t):
+            with brainstate.environ.context(t=t):
+                spikes = self.neurons.get_spike() != 0.0
+                self.exc(spikes[:n_exc])
+                self.inh(spikes[n_exc:])
+                self.neurons(20 * u.mA)
+                return self.neurons.get_spike().mean()
+
+    @brainstate.transform.jit
+    def run():
+        net = Net()
+        brainstate.nn.init_all_states(net)
+        with brainstate.environ.context(dt=0.1 * u.ms):
+            times = u.math.arange(0 * u.ms, 1000 * seconds * u.ms, brainstate.environ.get_dt())
+            return brainstate.transform.for_loop(net.update, times).sum() / seconds
+
+    brainstate.random.seed(0)
+    np.random.seed(0)
+    return float(run())
+
+
+def test_the_network_of_the_example_of_brainevent_fires_at_the_same_rate():
+    ours = balanced(nn.EventFixedProb, 1000, 0.3)
+    theirs = balanced(brainstate.nn.EventFixedProb, 1000, 0.3)
+    uninhibited = balanced(nn.EventFixedProb, 1000, 0.3, inhibition=0.0)
+    assert ours == pytest.approx(theirs, rel=0.15)
+    assert uninhibited > 2 * ours  # the synapses are felt

@@ -168,10 +168,14 @@ def run(
                     if answer:
                         steps = round(job["segment_ms"] / DT_MS)
                         found[name]["step_s"].append(answer["seconds"] / steps)
+                        found[name]["spikes"] = found[name].get("spikes", 0) + answer["spikes"]
             for name in list(running):
                 running[name].tell("end")
                 if _ask(running, name, found, limit_s):
-                    found[name] |= _statistics(running[name].spikes, job)
+                    seconds = job["rounds"] * job["segment_ms"] / 1000
+                    # Of all neurons: in a thousand of them the mean rate differs by some percent from graph to graph.
+                    rate = {"rate_hz": found[name]["spikes"] / (job["n"] * seconds)}
+                    found[name] |= _statistics(running[name].spikes, job) | rate
         finally:
             for process in running.values():
                 process.close()
@@ -189,7 +193,7 @@ def _ask(running, name, found, limit_s) -> dict[str, Any] | None:
             found[name] |= {"status": status, "reason": answer[status]}
             running.pop(name).close()
             return None
-    found[name] |= {key: value for key, value in answer.items() if key != "seconds"}
+    found[name] |= {key: value for key, value in answer.items() if key not in ("seconds", "spikes")}
     return answer
 
 

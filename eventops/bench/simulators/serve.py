@@ -28,7 +28,8 @@ def serve(make) -> None:
     ----------
     make : callable
         ``make(job)`` gives an object with ``run(n_steps)``, which returns for each spike of the watched neurons its
-        step, counted from the start of the segment, and its neuron. Its ``summary()``, if it has one, gives more facts
+        step, counted from the start of the segment, and its neuron, and leaves in ``n_spikes`` how many spikes all
+        neurons fired. Its ``summary()``, if it has one, gives more facts
         for the record in the end. ``make`` raises :class:`Skip` where the simulator cannot do the network.
     """
     job = json.loads(sys.argv[1])
@@ -59,7 +60,7 @@ def serve(make) -> None:
         segments.append(np.full(len(step), len(segments), np.int32))
         steps.append(np.asarray(step, np.int32))
         neurons.append(np.asarray(neuron, np.int32))
-        _say(answers, seconds=seconds)
+        _say(answers, seconds=seconds, spikes=int(simulator.n_spikes))
     names = ("segment", "step", "neuron")
     kept = (np.concatenate(x) for x in (segments, steps, neurons))
     np.savez_compressed(job["out"], **dict(zip(names, kept)))

@@ -89,7 +89,8 @@ class Simulator:
             jax.block_until_ready(many(steps))
 
     def run(self, n_steps):
-        _, raster = jax.block_until_ready(self.many(n_steps))
+        counts, raster = jax.block_until_ready(self.many(n_steps))
+        self.n_spikes = np.asarray(counts).sum()
         return np.nonzero(np.asarray(raster))
 
 

@@ -10,6 +10,7 @@ from brian2 import (
     Network,
     NeuronGroup,
     PoissonInput,
+    PopulationRateMonitor,
     SpikeMonitor,
     Synapses,
     defaultclock,
@@ -101,7 +102,8 @@ class Simulator:
                 s.connect(p=80 / n)
                 parts.append(s)
         watched = SpikeMonitor(group[: job["watch"]])
-        network = Network(*parts, watched)
+        self.everyone = PopulationRateMonitor(group)
+        network = Network(*parts, watched, self.everyone)
         network.run(n_steps * job["dt_ms"] * ms)
         brian2.device.build(compile=True, run=False, directory=f"{self.directory}/{n_steps}")
         return brian2.device, watched
@@ -117,6 +119,8 @@ class Simulator:
         # Of the program; of the compiler where that took more.
         self.peak_rss_bytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
         late = step >= self.job["warmup_steps"]
+        rates = np.asarray(self.everyone.rate / Hz)[self.job["warmup_steps"] :]
+        self.n_spikes = round(rates.sum() * self.job["n"] * self.job["dt_ms"] / 1000)
         return step[late] - self.job["warmup_steps"], np.asarray(watched.i)[late]
 
 

@@ -33,8 +33,10 @@ class Simulator:
     def run(self, n_steps):
         out = models.run(self.model.step, self.net, self.state, n_steps, self.watch)
         self.state, counts, raster = jax.block_until_ready(out)
+        counts = np.asarray(counts)
+        self.n_spikes = counts.sum()
         if self.warm:
-            self.counts, self.n_steps = self.counts + np.asarray(counts), self.n_steps + n_steps
+            self.counts, self.n_steps = self.counts + counts, self.n_steps + n_steps
         self.warm = True
         return np.nonzero(np.asarray(raster))
 

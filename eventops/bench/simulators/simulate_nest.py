@@ -66,7 +66,9 @@ class Simulator:
 
     def run(self, n_steps):
         start = nest.GetKernelStatus("biological_time")
+        before = nest.GetKernelStatus("local_spike_counter")
         nest.Run(n_steps * self.dt)
+        self.n_spikes = nest.GetKernelStatus("local_spike_counter") - before
         # The recorder cannot be emptied between Prepare and Cleanup, so it holds the earlier segments too.
         events = self.recorder.get("events")
         step = np.round((events["times"] - start) / self.dt).astype(np.int64) - 1
