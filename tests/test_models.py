@@ -116,3 +116,40 @@ def test_statistics_of_spikes_that_are_known():
         np.array([0, 1]), np.array([5, 7]), np.array([0, 0]), 1, 2, 100, 0.1
     )
     assert np.isnan(found["cv"])
+
+
+def test_the_microcircuit_has_the_numbers_of_its_paper():
+    net = models.microcircuit.network(0.03, seed=1)
+    n = models.microcircuit.sizes(0.03)
+    edge = np.concatenate([[0], np.cumsum(n)])
+    rows = net.synapses.op.rows
+    pre = np.repeat(np.arange(rows.n_in), np.diff(rows.indptr()))
+    post, weight = rows.indices(), np.asarray(net.synapses.weight)
+    delay = np.asarray(net.synapses.delay) + 1
+    assert np.all(np.diff(pre * np.int64(edge[-1]) + post) >= 0)
+    for target, source in ((0, 0), (0, 2), (2, 3), (7, 6), (1, 5)):
+        inside = (pre >= edge[source]) & (pre < edge[source + 1])
+        inside &= (post >= edge[target]) & (post < edge[target + 1])
+        p = models.microcircuit.PROBABILITY[target][source]
+        full = [models.microcircuit.SIZES[i] for i in (target, source)]
+        k = np.log(1 - p) / np.log(1 - 1 / (full[0] * full[1])) / full[0]
+        assert inside.sum() == round(k * 0.03 * n[target])
+        if p == 0:
+            continue
+        w = 87.8 / np.sqrt(0.03) * (2 if (target, source) == (0, 2) else 1) * (1, -4)[source % 2]
+        # Five deviations of the mean.
+        assert weight[inside].mean() == pytest.approx(w, rel=0.5 / np.sqrt(inside.sum()))
+        assert weight[inside].std() == pytest.approx(0.1 * abs(w), rel=5 / np.sqrt(inside.sum()))
+        mean = 1.5 if source % 2 == 0 else 0.75
+        assert delay[inside].mean() * 0.1 == pytest.approx(mean, rel=0.05) and delay.min() == 1
+
+
+@pytest.mark.nightly
+def test_the_microcircuit_fires_at_the_published_rates():
+    """At a fifth of its size; van Albada et al. 2015: a reduced one is more correlated, and fires a little less."""
+    net = models.microcircuit.network(0.2, seed=1)
+    state, _, _ = models.run(models.microcircuit.step, net, models.microcircuit.initial(net), 5000)
+    _, counts, _ = models.run(models.microcircuit.step, net, state, 20_000)
+    found = models.microcircuit.rates(counts, 0.2, 20_000)
+    for rate, published in zip(found.values(), models.microcircuit.RATES):
+        assert rate == pytest.approx(published, rel=0.15, abs=0.35), found

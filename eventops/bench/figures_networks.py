@@ -1,4 +1,4 @@
-"""The figure of whole networks: time per step of each simulator, and what the spikes look like."""
+"""The figure of whole networks: time per step and memory of each simulator, and what the spikes look like."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def _times(ax, mine: pd.DataFrame, title: str) -> None:
         fill = color if row["matched"] else "none"
         ax.errorbar(t, place, xerr=error, fmt=marker, color=color, markerfacecolor=fill, capsize=3)
         ax.annotate(
-            si(t, "s"),
+            f"{si(t, 's')}, {si(row['peak_rss_bytes'], 'B')}",
             (t, place),
             xytext=(0, 6),
             textcoords="offset points",
@@ -74,7 +74,7 @@ def _times(ax, mine: pd.DataFrame, title: str) -> None:
     ax.margins(x=0.25)
     log_axis(ax.xaxis, lambda v: si(v, "s"))
     ax.set_title(title, loc="left")
-    ax.set_xlabel(f"time per step of {DT_MS} ms")
+    ax.set_xlabel(f"time per step of {DT_MS} ms; peak memory beside it")
 
 
 def _raster(ax, ours: dict) -> None:

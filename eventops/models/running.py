@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 
-@functools.partial(jax.jit, static_argnames=("step", "n_steps", "watch"))
-def run(step, net, state, n_steps: int, watch: int = 0):
+@functools.partial(jax.jit, static_argnames=("step", "n_steps", "watch", "every"))
+def run(step, net, state, n_steps: int, watch: int = 0, every: int = 1):
     """Run a model.
 
     Parameters
@@ -17,8 +17,8 @@ def run(step, net, state, n_steps: int, watch: int = 0):
     net, state : pytree
         From the model's ``network`` and ``initial``.
     n_steps : int
-    watch : int
-        The spikes of so many neurons are kept, evenly spread over all.
+    watch, every : int
+        The spikes of so many neurons are kept: the first, or every so manyth.
 
     Returns
     -------
@@ -39,9 +39,8 @@ def run(step, net, state, n_steps: int, watch: int = 0):
     def turn(carry, _):
         state, counts = carry
         state, spikes = step(net, state)
-        return (state, counts + spikes.astype(jnp.int32)), spikes[: every * watch : every]
+        return (state, jnp.where(spikes, counts + 1, counts)), spikes[: every * watch : every]
 
     n = jax.eval_shape(step, net, state)[1].shape[0]
-    every = max(1, n // max(1, watch))
     (state, counts), raster = jax.lax.scan(turn, (state, jnp.zeros(n, jnp.int32)), length=n_steps)
     return state, counts, raster

@@ -17,21 +17,22 @@ class Simulator:
         self.versions = {"eventops": eventops.__version__, "jax": jax.__version__}
         self.watch = job["watch"]
         self.model = getattr(models, job["model"])
-        size = job["n"]
+        size, every = job["n"], 1
         if job["model"] == "microcircuit":
             size = self.scale = job["n"] / sum(self.model.SIZES)
+            every = job["n"] // self.watch  # of all populations
         self.net = self.model.network(size, seed=job["seed"])
         self.counts, self.n_steps, self.warm = 0, 0, False
         self.state = self.model.initial(self.net, job["seed"])
-        # A program per number of steps: compiled before the clock runs.
-        for steps in {job["warmup_steps"], job["segment_steps"]}:
-            models.run.lower(self.model.step, self.net, self.state, steps, self.watch).compile()
-            jax.block_until_ready(
-                models.run(self.model.step, self.net, self.state, steps, self.watch)
-            )
+        # A program per number of steps, compiled before the clock runs.
+        arguments = self.model.step, self.net, self.state
+        self.programs = {
+            steps: models.run.lower(*arguments, steps, self.watch, every).compile()
+            for steps in {job["warmup_steps"], job["segment_steps"]}
+        }
 
     def run(self, n_steps):
-        out = models.run(self.model.step, self.net, self.state, n_steps, self.watch)
+        out = self.programs[n_steps](self.net, self.state)
         self.state, counts, raster = jax.block_until_ready(out)
         counts = np.asarray(counts)
         self.n_spikes = counts.sum()
