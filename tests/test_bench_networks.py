@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from eventops.bench import environments, figures_networks, networks, networks_table
+from eventops.models import microcircuit
 
 JOB = {
     "id": "t",
@@ -71,6 +72,13 @@ def test_speeds_are_compared_only_where_rates_agree():
     assert not table.matched["nest"] and table.ratio.isna()["nest"]
 
 
+def test_rates_of_populations_stand_beside_the_published_ones():
+    one = {"status": "ok", "reason": "", "rate_hz": 3.0, "cv": 0.6, "correlation": 0.0}
+    one |= {"step_s": [1.0, 1.0, 1.0], "populations": {"L23E": 0.84, "L6I": 7.8}}
+    table = networks_table.frame([{"job": JOB, "simulators": {"eventops": one}}])
+    assert table["populations"][0] == "L23E 0.84 (0.90), L6I 7.80 (7.83)"
+
+
 def test_an_environment_that_was_not_finished_is_none(tmp_path):
     assert environments.python_of("eventops", tmp_path) == sys.executable
     (tmp_path / "nest/bin").mkdir(parents=True)
@@ -79,3 +87,17 @@ def test_an_environment_that_was_not_finished_is_none(tmp_path):
     assert environments.python_of("nest", tmp_path).endswith("nest/bin/python")
     with pytest.raises(ValueError, match="is not one of"):
         environments.make("neuron", tmp_path)
+
+
+@pytest.mark.nightly
+def test_the_microcircuit_says_the_rates_of_its_populations():
+    job = JOB | {"model": "microcircuit", "n": 772, "simulators": ["eventops"]}
+    record = networks.run(job, {"eventops": sys.executable})
+    found = record["simulators"]["eventops"]
+    assert found["status"] == "ok", found["reason"]
+    assert list(found["populations"]) == list(microcircuit.POPULATIONS)
+    # The mean rate is that of all neurons, and so is that of the populations.
+    sizes = microcircuit.sizes(772 / 77169)
+    total = sum(rate * n for rate, n in zip(found["populations"].values(), sizes)) * 0.3
+    assert total == pytest.approx(found["spikes"], rel=1e-4)
+    assert "L23E" in networks_table.frame([record])["populations"][0]
