@@ -1,6 +1,6 @@
 """Event-driven operators for JAX: ``spikes @ matrix`` at the price of the spikes."""
 
-from . import profiles
+from . import profiles, weights
 from .delays import Delayed
 from .distance_prob import EventDistanceProb
 from .fixed_num import EventFixedNumConn, FixedNumConn
@@ -28,4 +28,5 @@ __all__ = [
     "recommend",
     "sharded",
     "split",
+    "weights",
 ]

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import backends
+from .weights import Law
 
 
 @jax.custom_jvp
@@ -163,6 +164,11 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
             )
         made = weight(jax.random.key(seed), shape, dtype or jnp.dtype(jnp.float32))
         return weight_array(f"{call}: the initialiser", made, shape, dtype, seed)
+    if isinstance(weight, Law):
+        raise TypeError(
+            f"{call}: {weight!r} generates weights for the synapses of a graph that the operator draws; pass a number, "
+            "an array or an initialiser f(key, shape, dtype) here"
+        )
     weight = _as_array(call, "weight", weight)
     if dtype is None:
         floating = jnp.issubdtype(weight.dtype, jnp.floating)

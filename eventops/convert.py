@@ -100,7 +100,8 @@ def _rows(call: str, op: Operator) -> tuple[Operator, Rows | None]:
         for array in jax.tree.leaves(op):
             _known(call, array)
         op = op.gathered()
-    return op, op.connections()
+    rows = op.connections()
+    return (op, rows) if op.law is None else (sparse_operator(op, rows, op._weights(rows)), rows)
 
 
 def _known(call: str, array) -> None:

@@ -23,9 +23,10 @@ class EventDistanceProb(Operator):
         The probability of a connection: a function from an array of distances, shape (n,), to probabilities,
         for example ``profiles.Gaussian(p_max, sigma)``. It is evaluated once, when the operator is made, in
         NumPy and float64.
-    conn_weight : number, array or callable
-        A scalar (one number is stored), an array of shape (n_synapses,) in (pre, post) order, or an
-        initialiser ``f(key, shape, dtype)`` as in ``jax.nn.initializers``.
+    conn_weight : number, array, callable or law
+        A scalar (one number is stored), an array of shape (n_synapses,) in (pre, post) order, an initialiser
+        ``f(key, shape, dtype)`` as in ``jax.nn.initializers``, or a law of :mod:`eventops.weights`, whose weights
+        need not be stored.
     extent : float or (float, float), optional
         Length of the line, or height and width of the rectangle, in the unit of the distances. By default
         ``in_size``: neighbouring pre neurons are at distance 1.
@@ -39,7 +40,7 @@ class EventDistanceProb(Operator):
         each projection of a model its own seed: the same seed gives the same graph again.
     storage : {'sparse', 'procedural'}
         'sparse' stores the synapses, about 2 bytes each plus their weights. 'procedural' stores none and draws
-        the rows of active inputs again on every call: the same graph, with one weight for all synapses. The
+        the rows of active inputs again on every call: the same graph, with one weight for all synapses or a law of weights. The
         table of probabilities, 16 bytes for each offset between neurons that has one, is then a constant of
         the compiled program, which is not counted in ``nbytes``.
     float_as_event : bool
@@ -93,7 +94,7 @@ class EventDistanceProb(Operator):
     """
 
     _arrays = ("weight", "rows")
-    _static = (*Operator._static, "graph", "storage", "profile")
+    _static = (*Operator._static, "graph", "storage", "law", "profile")
 
     def __init__(
         self,

@@ -17,9 +17,10 @@ class FixedNumConn(Operator):
     conn_num : int or float
         Partners of each neuron. A float in [0, 1] is a proportion of the population that partners are
         taken from, rounded to nearest (0.29 of 100 is 29).
-    conn_weight : number, array or callable
-        A scalar (one number is stored), an array of shape (n_synapses,) in (pre, post) order, or an
-        initialiser ``f(key, shape, dtype)`` as in ``jax.nn.initializers``.
+    conn_weight : number, array, callable or law
+        A scalar (one number is stored), an array of shape (n_synapses,) in (pre, post) order, an initialiser
+        ``f(key, shape, dtype)`` as in ``jax.nn.initializers``, or a law of :mod:`eventops.weights`, whose weights
+        need not be stored.
     efferent_target : {'post', 'pre'}
         'post': each pre neuron has exactly ``conn_num`` targets (fixed out-degree). 'pre': each post neuron
         has exactly ``conn_num`` sources (fixed in-degree, fan-in).
@@ -36,7 +37,7 @@ class FixedNumConn(Operator):
     storage : {'sparse', 'procedural'}
         'sparse' stores the synapses, about 2 bytes each plus their weights. 'procedural' (for 'post' only)
         stores none and draws the rows of active inputs again on every call: the same graph, at a few
-        nanoseconds per synapse, with one weight for all synapses.
+        nanoseconds per synapse, with one weight for all synapses or a law of weights.
     dtype : dtype, optional
         Of the stored weights: float16, bfloat16, float32 or float64. By default that of a floating
         ``conn_weight`` array, else float32.
@@ -67,7 +68,7 @@ class FixedNumConn(Operator):
     """
 
     _arrays = ("weight", "rows")
-    _static = (*Operator._static, "graph", "storage")
+    _static = (*Operator._static, "graph", "storage", "law")
 
     def __init__(
         self,

@@ -16,9 +16,10 @@ class EventFixedProb(Operator):
         Number of pre and post neurons.
     conn_num : float
         The probability, in [0, 1].
-    conn_weight : number, array or callable
-        A scalar (one number is stored), an array of shape (n_synapses,) in (pre, post) order, or an
-        initialiser ``f(key, shape, dtype)`` as in ``jax.nn.initializers``.
+    conn_weight : number, array, callable or law
+        A scalar (one number is stored), an array of shape (n_synapses,) in (pre, post) order, an initialiser
+        ``f(key, shape, dtype)`` as in ``jax.nn.initializers``, or a law of :mod:`eventops.weights`, whose weights
+        need not be stored.
     seed : int
         In [0, 2**63). Together with the sizes and the probability it determines the graph. Give each
         projection of a model its own seed: the same seed gives the same graph again.
@@ -27,7 +28,7 @@ class EventFixedProb(Operator):
     storage : {'sparse', 'procedural'}
         'sparse' stores the synapses, about 2 bytes each plus their weights. 'procedural' stores none and draws
         the rows of active inputs again on every call: the same graph, at a few nanoseconds per synapse, with
-        one weight for all synapses.
+        one weight for all synapses or a law of weights.
     float_as_event : bool
         Count every nonzero input as one event instead of by its value. The derivative with respect to the
         input stays that of the value, so that a surrogate gradient passes.
@@ -65,7 +66,7 @@ class EventFixedProb(Operator):
     """
 
     _arrays = ("weight", "rows")
-    _static = (*Operator._static, "graph", "storage")
+    _static = (*Operator._static, "graph", "storage", "law")
 
     def __init__(
         self,

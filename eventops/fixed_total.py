@@ -24,9 +24,10 @@ class EventFixedTotalNum(Operator):
         Number of pre and post neurons.
     conn_num : int or float
         Number of connections in all. A float in [0, 1] is a proportion of the pairs, rounded to nearest.
-    conn_weight : number, array or callable
-        A scalar (one number is stored), an array of shape (n_synapses,) in (pre, post) order, or an
-        initialiser ``f(key, shape, dtype)`` as in ``jax.nn.initializers``.
+    conn_weight : number, array, callable or law
+        A scalar (one number is stored), an array of shape (n_synapses,) in (pre, post) order, an initialiser
+        ``f(key, shape, dtype)`` as in ``jax.nn.initializers``, or a law of :mod:`eventops.weights`, whose weights
+        need not be stored.
     allow_multi_conn : bool
         Whether a pair may be connected repeatedly (multapses).
     allow_self_conn : bool
@@ -37,7 +38,7 @@ class EventFixedTotalNum(Operator):
     storage : {'sparse', 'procedural'}
         'sparse' stores the synapses, about 2 bytes each plus their weights. 'procedural' stores none and draws
         the rows of active inputs again on every call: the same graph, at a few nanoseconds per synapse, with
-        one weight for all synapses. How many synapses each row has, 4 bytes for each pre neuron, is then a
+        one weight for all synapses or a law of weights. How many synapses each row has, 4 bytes for each pre neuron, is then a
         constant of the compiled program, which is not counted in ``nbytes``.
     float_as_event : bool
         Count every nonzero input as one event instead of by its value. The derivative with respect to the
@@ -75,7 +76,7 @@ class EventFixedTotalNum(Operator):
     """
 
     _arrays = ("weight", "rows")
-    _static = (*Operator._static, "graph", "storage")
+    _static = (*Operator._static, "graph", "storage", "law")
 
     def __init__(
         self,

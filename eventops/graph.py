@@ -4,6 +4,7 @@ import dataclasses
 
 from . import lattice as lattices
 from .lattice import Lattice
+from .quantiles import Quantiles
 
 BERNOULLI = 1
 FIXED_POST = 2
@@ -14,6 +15,7 @@ DISTANCE = 5
 # has the others.)
 PARTNERS = 0
 AFFERENT = 2
+WEIGHTS = 6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,6 +83,21 @@ class Graph:
         if self.rule == BERNOULLI:
             return self.prob
         return self.expected_synapses() / max(1, self.n_in * self.n_out)
+
+
+@dataclasses.dataclass(frozen=True)
+class Generated:
+    """A graph whose synapses have weights of their own, of which none is stored either.
+
+    Parameters
+    ----------
+    graph : Graph
+    quantiles : Quantiles
+        Of the standard law; its location and scale are arrays.
+    """
+
+    graph: Graph
+    quantiles: Quantiles
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,10 +5,13 @@ import jax.numpy as jnp
 
 from . import random
 from .arguments import spike_array, unit_events, weight_array
+from .backends.reference import combine
 from .csr import Rows
 from .plasticity import Plastic
 from .products import event_product
+from .quantiles import Quantiles
 from .storage import PROCEDURAL, SPARSE, check_storage, check_weight
+from .weights import Law
 
 
 class Operator(Plastic):
@@ -21,6 +24,7 @@ class Operator(Plastic):
     _static: tuple[str, ...] = ("in_size", "out_size", "seed", "float_as_event", "backend")
     rows: Rows | None = None
     graph: random.Graph | None = None
+    law: Quantiles | None = None  # of weights that are generated on every call
 
     def __init_subclass__(cls):
         super().__init_subclass__()
@@ -69,7 +73,7 @@ class Operator(Plastic):
         rows = self.connections()
         if rows is None:
             return jnp.broadcast_to(self.weight, (self.in_size, self.out_size))
-        return rows.todense(self.weight)
+        return rows.todense(self._weights(rows))
 
     def to_scipy(self):
         """The matrix as ``scipy.sparse.csr_array``, one entry for each synapse (repeated pairs repeatedly).
@@ -181,10 +185,16 @@ class Operator(Plastic):
     def _procedural(self) -> bool:
         return self.graph is not None and self.rows is None
 
+    def _weights(self, rows: Rows) -> jax.Array:
+        """The weights of all synapses, which are in ``rows``; one number if homogeneous."""
+        if self.law is None:
+            return self.weight
+        return generated_weights(self.graph, self.law, rows, self.weight)
+
     def _weight_shape(self) -> tuple[int, ...]:
         """Shape of weights that are not homogeneous."""
         if self._procedural:
-            return ()
+            return () if self.law is None else (2,)
         return (self.in_size, self.out_size) if self.rows is None else (self.rows.n_synapses,)
 
     def with_weight(self, weight):
@@ -192,10 +202,11 @@ class Operator(Plastic):
 
         Parameters
         ----------
-        weight : array
+        weight : array or law
             Shape () for homogeneous weights, else (in_size, out_size) for dense operators and
             (n_synapses,), in (pre, post) order, for sparse ones. Floating; numbers that are not arrays
-            take the present dtype.
+            take the present dtype. Or a law of :mod:`eventops.weights`, for an operator that draws its graph; where
+            weights are generated, an array of shape (2,) has another location and scale of the same law.
 
         Returns
         -------
@@ -216,9 +227,9 @@ class Operator(Plastic):
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__)
         if self._procedural:
-            check_weight(call, PROCEDURAL, weight)
+            check_weight(call, PROCEDURAL, weight, self._weight_shape())
         dtype = None if hasattr(weight, "dtype") else self.dtype
-        new._set(weight=weight_array(call, weight, self._weight_shape(), dtype, self.seed))
+        new._put_weight(call, weight, dtype)
         return new
 
     def __call__(self, spikes):
@@ -248,12 +259,30 @@ class Operator(Plastic):
             check_weight(call, self.storage, weight)
             sparse = self.storage == SPARSE
             self._set(graph=graph, rows=random.draw(graph, call) if sparse else None)
-        self._set(weight=weight_array(call, weight, self._weight_shape(), dtype, self.seed))
+        self._put_weight(call, weight, dtype)
+
+    def _put_weight(self, call, weight, dtype):
+        """Check and keep a weight: an array, or what one is made from."""
+        if not isinstance(weight, Law) or self.graph is None:
+            weight = weight_array(call, weight, self._weight_shape(), dtype, self.seed)
+            if self.law is not None and weight.ndim == 0:
+                self._set(law=None)
+        else:
+            parameters = weight_array(call, weight.parameters(), (2,), dtype, self.seed)
+            if self._procedural:
+                self._set(law=weight.quantiles)
+                weight = parameters
+            else:
+                weight = generated_weights(self.graph, weight.quantiles, self.rows, parameters)
+        self._set(weight=weight)
 
     def _product(self, spikes, rounded=True):
         """The product; not ``rounded`` to the result's dtype it is that of the accumulator."""
         shape = (self.in_size, self.out_size)
-        connections = self.graph if self._procedural else self.rows
+        connections = self.rows
+        if self._procedural:
+            law = self.law
+            connections = self.graph if law is None else random.Generated(self.graph, law)
         return event_product(spikes, self.weight, shape, connections, self.backend, rounded)
 
     def _describe(self) -> list[str]:
@@ -270,6 +299,7 @@ class Operator(Plastic):
         if not hasattr(weight, "dtype"):  # while JAX moves placeholders through the tree
             return f"{type(self).__name__}({self.in_size}, {self.out_size}, weight={weight!r})"
         kind = "homogeneous" if weight.ndim == 0 else "x".join(map(str, weight.shape))
+        kind = kind if self.law is None else f"{self.law.name}, generated"
         parts = [str(self.in_size), str(self.out_size), *self._describe()]
         parts.append(f"weight={weight.dtype}[{kind}]")
         # A tree whose arrays were mapped to something else still has a repr.
@@ -282,10 +312,16 @@ class Operator(Plastic):
         return f"{type(self).__name__}({', '.join(parts)})"
 
 
+def generated_weights(graph, law: Quantiles, rows: Rows, parameters) -> jax.Array:
+    """The weights of all synapses of a graph, in (pre, post) order; ``parameters`` are location and scale."""
+    standard = random.standard_weights(random.Generated(graph, law), rows)
+    return combine(parameters, standard, parameters.dtype)
+
+
 def _flatten(op):
     return (
         [op.__dict__[name] for name in op._arrays],
-        tuple(op.__dict__[name] for name in op._static),
+        tuple(getattr(op, name) for name in op._static),
     )
 
 

@@ -12,6 +12,8 @@ from .arguments import weight_array
 from .build_rows import Entries, build
 from .convert import chosen
 from .csr import Rows, n_tiles, tile_width
+from .operator import generated_weights
+from .weights import Law
 
 
 class Layout:
@@ -154,8 +156,16 @@ def rows_tile(rows: Rows, window: random.Window) -> int:
 def sparse_weight(call, layout, parts, weight, dtype, seed) -> jax.Array:
     """The weights of :func:`weight_array` for the whole graph, stacked by parts; () if homogeneous."""
     n_synapses = sum(parts.counts)
+
+    def make():
+        if not isinstance(weight, Law) or isinstance(parts.graph, Rows):
+            return weight_array(call, weight, (n_synapses,), dtype, seed)
+        parameters = weight_array(call, weight.parameters(), (2,), dtype, seed)
+        rows = random.draw(parts.graph, call)
+        return generated_weights(parts.graph, weight.quantiles, rows, parameters)
+
     # On a thread of its own: as one device would make it, whatever mesh is set.
-    whole = random.apart(lambda: np.asarray(weight_array(call, weight, (n_synapses,), dtype, seed)))
+    whole = random.apart(lambda: np.asarray(make()))
     if whole.ndim == 0:
         return layout.place((), PartitionSpec(), lambda index: whole)
     places = parts.places()

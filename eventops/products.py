@@ -18,7 +18,7 @@ from . import closure, partition
 from .backends import IMPLEMENTATIONS, PLATFORMS, cpu, gpu
 from .backends.reference import accumulator
 from .csr import Rows
-from .random import Graph
+from .random import Generated, Graph
 
 
 def _make(name: str, abstract, batching_rule) -> Primitive:
@@ -67,7 +67,7 @@ def _lower(product: str, default: str, platform, ctx, *args, backend, kind, **pa
         _on_stacks, product, IMPLEMENTATIONS[kind, product, backend or default]
     )
     shape = params.pop("shape")
-    if kind != "procedural":
+    if kind not in ("procedural", "generated"):
         del params["law"]
     kernel = functools.partial(kernel, params)
     kernel = partition.for_devices(ctx, kernel, product, kind, shape)
@@ -175,7 +175,12 @@ def _spike_cotangent_aval(weight, g, *graph, shape, **params):
 
 
 def _weight_cotangent_aval(spikes, g, *graph, shape, kind, homogeneous, dtype, **params):
-    weights = () if homogeneous else shape if kind == "dense" else graph[1].shape
+    if homogeneous:
+        weights = ()
+    elif kind == "generated":
+        weights = (2,)
+    else:
+        weights = shape if kind == "dense" else graph[1].shape
     return partition.like(g, (g.shape[0], *weights), dtype)
 
 
@@ -263,7 +268,7 @@ def event_product(
     spikes,
     weight,
     shape: tuple[int, int],
-    connections: Rows | Graph | None,
+    connections: Rows | Graph | Generated | None,
     backend: str | None,
     rounded=True,
 ):
@@ -275,10 +280,11 @@ def event_product(
         Bool, integer or floating.
     weight : array
         Shape ``shape`` if ``connections`` is None, (n_synapses,) if they are rows; or () for one number.
-        Floating.
+        Floating. (2,), the location and the scale, if weights are generated.
     shape : (n_in, n_out)
-    connections : Rows, Graph or None
-        Where the weights stand: stored rows, a graph that is drawn again on every call, or a dense matrix.
+    connections : Rows, Graph, Generated or None
+        Where the weights stand: stored rows, a graph that is drawn again on every call (with or without weights of its
+        own), or a dense matrix.
     backend : str or None
     rounded : bool
         False leaves the result in the accumulator's dtype, for sums that go on.
@@ -293,6 +299,8 @@ def event_product(
         kind = "uniform" if weight.ndim == 0 else "dense"
     elif isinstance(connections, Graph):
         kind, law, empty = "procedural", connections, connections.expected_synapses() == 0
+    elif isinstance(connections, Generated):
+        kind, law, empty = "generated", connections, connections.graph.expected_synapses() == 0
     else:
         tile, graph = connections.tile, (connections.ptr, connections.offsets)
         empty = connections.n_synapses == 0

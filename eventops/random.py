@@ -25,6 +25,7 @@ from .graph import (
     DISTANCE,
     FIXED_POST,
     FIXED_TOTAL,
+    Generated,
     Graph,
     Window,
     whole,
@@ -240,6 +241,36 @@ def _count_native(graph: Graph, window: Window, tile: int):
     ptr = _on_cpu("DrawCount", (n_ptr,), jnp.int32, *arrays, **attributes)
     return ptr, lambda length: _on_cpu(
         "DrawFill", (length,), jnp.uint16, *arrays, ptr, **attributes
+    )
+
+
+def standard_weights(law: Generated, rows: Rows, *, reference: bool = False) -> np.ndarray:
+    """The quantile of the standard law that each synapse has: float32, shape (n_synapses,).
+
+    Parameters
+    ----------
+    law : Generated
+    rows : Rows
+        The whole graph of ``law``.
+    reference : bool
+        Compute with NumPy instead: the same numbers, slowly.
+    """
+    graph, table = law.graph, law.quantiles.table
+    if rows.n_synapses == 0:
+        return np.zeros(0, np.float32)
+    if reference or cpu.unavailable() is not None:
+        pre = np.repeat(np.arange(rows.n_in), np.diff(rows.indptr()))
+        return law.quantiles(random_reference.weight_words(graph, pre, rows.indices()))
+    arrays = np.asarray(rows.ptr), np.asarray(rows.offsets), table
+    attributes = dict(
+        n_out=np.int64(rows.n_out),
+        tile=np.int64(rows.tile),
+        seed=np.int64(graph.seed),
+        rule=np.int64(graph.rule),
+    )
+    shape = (rows.n_synapses,)
+    return apart(
+        lambda: np.asarray(_on_cpu("StandardWeights", shape, jnp.float32, *arrays, **attributes))
     )
 
 

@@ -6,6 +6,8 @@ one 64-bit number) a step; a line that has finished drops out.
 
 import numpy as np
 
+from .graph import WEIGHTS
+
 _STREAM_VERSION = 1 << 16
 _LINES_AT_ONCE_BYTES = 1 << 27
 
@@ -44,6 +46,24 @@ def philox(seed: int, block, line, lane: int, stream: int) -> np.ndarray:
         k0 = (k0 + 0x9E3779B9) & 0xFFFFFFFF
         k1 = (k1 + 0xBB67AE85) & 0xFFFFFFFF
     return np.stack([c0, c1, c2, c3], axis=-1).astype(np.uint32)
+
+
+def weight_words(graph, pre: np.ndarray, post: np.ndarray) -> np.ndarray:
+    """The random word of each synapse's weight: uint32, shape (n_synapses,). Synapses are in (pre, post) order."""
+    n = post.size
+    again = np.zeros(n, bool)
+    again[1:] = (pre[1:] == pre[:-1]) & (post[1:] == post[:-1])
+    place = np.arange(n)
+    repeat = place - np.maximum.accumulate(np.where(again, 0, place))
+    words = np.zeros(n, np.uint32)
+    at_once = _LINES_AT_ONCE_BYTES // 128
+    for r in np.unique(repeat):
+        lane = WEIGHTS + (int(r) << 8)
+        which = np.flatnonzero(repeat == r)
+        for start in range(0, which.size, at_once):
+            some = which[start : start + at_once]
+            words[some] = philox(graph.seed, post[some], pre[some], lane, _stream(graph))[:, 0]
+    return words
 
 
 def _stream(graph) -> int:

@@ -1,6 +1,7 @@
 """The forms in which a random graph is kept."""
 
 from . import random
+from .weights import Law
 
 SPARSE = "sparse"
 PROCEDURAL = "procedural"
@@ -22,10 +23,12 @@ def check_storage(call: str, storage: str, rule: int) -> None:
         )
 
 
-def check_weight(call: str, storage: str, weight) -> None:
-    """Raise if there is more than one weight where no synapse is stored."""
-    if storage == PROCEDURAL and (callable(weight) or getattr(weight, "shape", ()) != ()):
+def check_weight(call: str, storage: str, weight, shape: tuple[int, ...] = ()) -> None:
+    """Raise if there is more than one weight where no synapse is stored. ``shape`` is that of the parameters of a law."""
+    if storage != PROCEDURAL or isinstance(weight, Law):
+        return
+    if callable(weight) or getattr(weight, "shape", ()) not in ((), shape):
         raise ValueError(
-            f"{call}: storage='procedural' has one weight for all synapses; pass a number, or use "
-            "storage='sparse' for one per synapse"
+            f"{call}: storage='procedural' has one weight for all synapses, or generates them; pass a number or a law of "
+            "eventops.weights, or use storage='sparse' for an array or an initialiser"
         )

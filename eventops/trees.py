@@ -1,5 +1,6 @@
 """Operators as pytrees: what can be trained apart from what cannot, and operators in exported programs."""
 
+import base64
 import dataclasses
 import functools
 import json
@@ -17,6 +18,7 @@ from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .fixed_total import EventFixedTotalNum
 from .linear import EventLinear, Linear
+from .quantiles import Quantiles
 from .random import Graph
 from .sparse import EventSparse
 
@@ -159,13 +161,23 @@ cpu.unavailable()
 
 
 def _to_json(static) -> bytes:
-    return json.dumps(
-        [dataclasses.asdict(v) if isinstance(v, Graph) else v for v in static]
-    ).encode()
+    return json.dumps([_plain(value) for value in static]).encode()
+
+
+def _plain(value):
+    if isinstance(value, Quantiles):
+        return {"name": value.name, "packed": base64.b64encode(value.packed).decode()}
+    return dataclasses.asdict(value) if isinstance(value, Graph) else value
 
 
 def _from_json(text) -> tuple:
-    return tuple(Graph(**v) if isinstance(v, dict) else v for v in json.loads(bytes(text)))
+    return tuple(_from_plain(value) for value in json.loads(bytes(text)))
+
+
+def _from_plain(value):
+    if isinstance(value, dict) and "packed" in value:
+        return Quantiles(value["name"], base64.b64decode(value["packed"]))
+    return Graph(**value) if isinstance(value, dict) else value
 
 
 _CLASSES = (

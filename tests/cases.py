@@ -17,6 +17,8 @@ from eventops.profiles import Box, Exponential, Gaussian
 
 BACKENDS = (None, "reference")
 WEIGHTS = ("scalar", "per-synapse")
+GENERATED = "generated"  # only where no synapse is stored: a location and a scale
+LAW = nn.weights.Normal(0.2, 0.7)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,9 +42,10 @@ class Case:
         return self.kind != "Linear"
 
     def make(self, weight="scalar", dtype="float32", backend=None, **more):
-        """The operator. ``weight`` is one of ``WEIGHTS``, or what the operator itself takes."""
+        """The operator. ``weight`` is one of ``WEIGHTS``, ``GENERATED``, or what the operator itself takes."""
         if isinstance(weight, str):
-            weight = 0.3 if weight == "scalar" else normal(weight_shape(self))
+            scalar = LAW if weight == GENERATED else 0.3
+            weight = normal(weight_shape(self)) if weight == "per-synapse" else scalar
         options = {**dict(self.options), "dtype": dtype, **more}
         if self.has_backend:
             options["backend"] = backend

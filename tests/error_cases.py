@@ -16,6 +16,7 @@ PROB = nn.EventFixedProb
 NUM = nn.EventFixedNumConn
 TOTAL = nn.EventFixedTotalNum
 DISTANCE = nn.EventDistanceProb
+LAWS = nn.weights
 NEAR = nn.profiles.Gaussian(0.5, 3.0)
 TOO_BIG = 2**31
 
@@ -254,6 +255,47 @@ WEIGHTS = (
     ),
     row("complex", lambda: LINEAR(2, 2, 1j), TypeError, "EventLinear", "real", "complex64"),
     row("none", lambda: LINEAR(2, 2, None), TypeError, "EventLinear", "weight", "None"),
+    row(
+        "law of a dense operator",
+        lambda: LINEAR(2, 2, LAWS.Normal(0.5, 0.1)),
+        TypeError,
+        "EventLinear",
+        "weights.Normal(0.5, 0.1)",
+        "initialiser",
+    ),
+    row(
+        "law of a given matrix",
+        lambda: nn.EventSparse(np.eye(2), LAWS.Normal(0.5, 0.1)),
+        TypeError,
+        "EventSparse",
+        "weights.Normal(0.5, 0.1)",
+        "initialiser",
+    ),
+    row("mean", lambda: LAWS.Normal(None, 1.0), TypeError, "mean=None", "one number"),
+    row("high", lambda: LAWS.Uniform(0.0, np.ones(3)), TypeError, "high=", "one number"),
+    row("no quantile function", lambda: LAWS.Quantile(3), TypeError, "icdf=3", "function"),
+    row(
+        "one quantile",
+        lambda: NUM(2, 2, 1, LAWS.Quantile(lambda p: 1.0)),
+        TypeError,
+        "icdf",
+        "shape of its argument",
+    ),
+    row(
+        "quantiles of no number",
+        lambda: NUM(2, 2, 1, LAWS.Quantile(lambda p: p + np.inf)),
+        ValueError,
+        "icdf",
+        "not a finite float32 number",
+    ),
+    row(
+        "discrete law",
+        lambda: NUM(2, 2, 1, LAWS.Quantile(lambda p: np.floor(3 * p))),
+        ValueError,
+        "icdf",
+        "not smooth enough",
+        "storage='sparse'",
+    ),
     row("text", lambda: NUM(2, 2, 1, "a"), TypeError, "EventFixedNumConn", "weight", "'a'"),
     row(
         "initialiser shape",
@@ -386,6 +428,7 @@ TOTALS = (
         lambda: TOTAL(9, 9, 3, np.ones(3), storage="procedural"),
         ValueError,
         "one weight for all synapses",
+        "eventops.weights",
     ),
 )
 

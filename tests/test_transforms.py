@@ -10,6 +10,7 @@ import pytest
 from cases import (
     BACKENDS,
     EMPTY,
+    GENERATED,
     WEIGHTS,
     bits,
     case,
@@ -19,6 +20,8 @@ from cases import (
     weight_shape,
     weights_of,
 )
+
+from eventops import random
 
 N_IN, N_OUT = 9, 7
 KINDS = (
@@ -39,7 +42,7 @@ every = pytest.mark.parametrize(
     [
         (c, w, b)
         for c in (*KINDS, procedural(KINDS[2]), procedural(KINDS[4]), procedural(KINDS[6]))
-        for w in weights_of(c)
+        for w in (*weights_of(c), *[GENERATED] * (len(weights_of(c)) == 1))
         for b in BACKENDS
         if c.has_backend or b is None
     ],
@@ -71,7 +74,7 @@ def as_events(x):
 
 
 @functools.cache
-def matrix_of(case):
+def matrix_of(case, weight="scalar"):
     """``weights -> matrix`` as plain arithmetic."""
     shape = (case.n_in, case.n_out)
     if case.conn is None:
@@ -80,11 +83,16 @@ def matrix_of(case):
     pre = np.repeat(np.arange(case.n_in), np.diff(rows.indptr()))
     place = np.zeros((rows.n_synapses, *shape))
     place[np.arange(rows.n_synapses), pre, rows.indices()] = 1
+    if weight == GENERATED:
+        op = case.make(GENERATED)
+        law = random.Generated(op.graph, op.law)
+        standard = random.standard_weights(law, rows, reference=True)
+        return lambda w: jnp.tensordot(w[0] + w[1] * standard, place, 1)
     return lambda w: jnp.tensordot(jnp.broadcast_to(w, place.shape[:1]), place, 1)
 
 
-def twin(case):
-    matrix = matrix_of(case)
+def twin(case, weight="scalar"):
+    matrix = matrix_of(case, weight)
 
     def f(w, x):
         return x @ matrix(w)
@@ -94,14 +102,15 @@ def twin(case):
 
 
 @functools.cache
-def ours(case, backend):
-    op = case.make(0.5, backend=backend)
+def ours(case, backend, weight="scalar"):
+    made = GENERATED if weight == GENERATED else 0.5
+    op = case.make(made, backend=backend)
 
     def f(w, x):
         return op.with_weight(w)(x)
 
     if "Event" in case.kind:
-        counting = case.make(0.5, backend=backend, float_as_event=True)
+        counting = case.make(made, backend=backend, float_as_event=True)
         f.event = lambda w, x: counting.with_weight(w)(x)
     else:
         f.event = lambda w, x: f(w, as_events(x))
@@ -111,7 +120,11 @@ def ours(case, backend):
 def numbers(case, weight, dtype="float64"):
     """Weights, spikes (some are zero), tangents and cotangents; plural names are stacks of three."""
     rng = np.random.default_rng(3)
-    shape = () if weight == "scalar" else weight_shape(case)
+    shape = (
+        {"scalar": (), GENERATED: (2,)}.get(weight)
+        if weight != "per-synapse"
+        else weight_shape(case)
+    )
 
     def draw(*shape):
         return jnp.asarray(rng.normal(size=shape), dtype)
@@ -344,7 +357,7 @@ def backpropagation_through_time(f, d):
 @functools.cache
 def results(case, weight, backend=None):
     """Of all transformations, compiled in one go; of the twin for the backend 'twin'."""
-    f = twin(case) if backend == "twin" else ours(case, backend)
+    f = twin(case, weight) if backend == "twin" else ours(case, backend, weight)
 
     def run(d):
         return {name: t(f, types.SimpleNamespace(**d)) for name, t in TRANSFORMS.items()}
@@ -372,14 +385,14 @@ def test_same_as_the_dense_twin(case, weight, backend, name):
 @every
 def test_narrow_types(case, weight, backend, dtype):
     """Sums of k terms in float32 (gamma_k, Higham 2002, 4.2), and one rounding to what they belong to."""
-    d, f = numbers(case, weight, dtype), ours(case, backend)
+    d, f = numbers(case, weight, dtype), ours(case, backend, weight)
     out, pull = jax.vjp(f, d.w, d.xs)
     computed = (out, *pull(d.cts), jax.jvp(f, (d.w, d.xs), (d.dw, d.dxs))[1])
     assert all(a.dtype == dtype for a in computed)
 
     def exact(w, x, ct, dw, dx):
         with jax.enable_x64(True):
-            f = twin(case)
+            f = twin(case, weight)
             w, x, ct, dw, dx = (jnp.asarray(np.asarray(a, np.float64)) for a in (w, x, ct, dw, dx))
             out, pull = jax.vjp(f, w, x)
             return [np.asarray(a) for a in (out, *pull(ct), jax.jvp(f, (w, x), (dw, dx))[1])]

@@ -3,8 +3,9 @@
 A product is one of the three partial derivatives of the trilinear form
 ``sum_ij s[i] * w[i, j] * g[j]`` of spikes, weights and output cotangents: ``forward`` (by g),
 ``spike_cotangent`` (by s) and ``weight_cotangent`` (by w). A kind of storage is ``dense`` (a matrix),
-``rows`` (:class:`eventops.csr.Rows`), ``uniform`` (one number for all pairs) or ``procedural`` (nothing but the
-law of a random graph, :class:`eventops.random.Graph`). Delivery into rings of future currents is a kind with products
+``rows`` (:class:`eventops.csr.Rows`), ``uniform`` (one number for all pairs), ``procedural`` (nothing but the
+law of a random graph, :class:`eventops.random.Graph`, and one weight) or ``generated`` (the same, and the law of random
+weights, :class:`eventops.random.Generated`). Delivery into rings of future currents is a kind with products
 of its own, see ``delay_products.py``. ``update_on_pre`` and ``update_on_post`` change the weights of the neurons that
 fire.
 """
@@ -33,6 +34,9 @@ IMPLEMENTATIONS = MappingProxyType(
         ("procedural", "forward", "reference"): reference.procedural_forward,
         ("procedural", "spike_cotangent", "reference"): reference.procedural_spike_cotangent,
         ("procedural", "weight_cotangent", "reference"): reference.procedural_weight_cotangent,
+        ("generated", "forward", "reference"): reference.generated_forward,
+        ("generated", "spike_cotangent", "reference"): reference.generated_spike_cotangent,
+        ("generated", "weight_cotangent", "reference"): reference.generated_weight_cotangent,
         ("dense", "forward", "cpu"): cpu.dense_forward,
         ("dense", "spike_cotangent", "cpu"): cpu.dense_spike_cotangent,
         ("dense", "weight_cotangent", "cpu"): cpu.dense_weight_cotangent,
@@ -46,6 +50,9 @@ IMPLEMENTATIONS = MappingProxyType(
         ("procedural", "forward", "cpu"): cpu.procedural_forward,
         ("procedural", "spike_cotangent", "cpu"): cpu.procedural_spike_cotangent,
         ("procedural", "weight_cotangent", "cpu"): cpu.procedural_weight_cotangent,
+        ("generated", "forward", "cpu"): cpu.generated_forward,
+        ("generated", "spike_cotangent", "cpu"): cpu.generated_spike_cotangent,
+        ("generated", "weight_cotangent", "cpu"): cpu.generated_weight_cotangent,
         ("delayed", "deliver", "reference"): delayed_reference.deliver,
         ("delayed", "step", "reference"): delayed_reference.step,
         ("delayed", "swap", "reference"): delayed_reference.swap,
@@ -76,6 +83,9 @@ IMPLEMENTATIONS = MappingProxyType(
         ("procedural", "forward", "gpu"): gpu.procedural_forward,
         ("procedural", "spike_cotangent", "gpu"): gpu.procedural_spike_cotangent,
         ("procedural", "weight_cotangent", "gpu"): gpu.procedural_weight_cotangent,
+        ("generated", "forward", "gpu"): gpu.generated,
+        ("generated", "spike_cotangent", "gpu"): gpu.generated,
+        ("generated", "weight_cotangent", "gpu"): gpu.generated,
         ("dense", "forward", "gpu-atomics"): functools.partial(gpu.dense_forward, atomics=True),
         ("dense", "spike_cotangent", "gpu-atomics"): gpu.dense_spike_cotangent,
         ("dense", "weight_cotangent", "gpu-atomics"): gpu.dense_weight_cotangent,
@@ -90,6 +100,9 @@ IMPLEMENTATIONS = MappingProxyType(
         ),
         ("procedural", "spike_cotangent", "gpu-atomics"): gpu.procedural_spike_cotangent,
         ("procedural", "weight_cotangent", "gpu-atomics"): gpu.procedural_weight_cotangent,
+        ("generated", "forward", "gpu-atomics"): gpu.generated,
+        ("generated", "spike_cotangent", "gpu-atomics"): gpu.generated,
+        ("generated", "weight_cotangent", "gpu-atomics"): gpu.generated,
     }
 )
 

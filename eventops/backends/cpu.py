@@ -32,6 +32,10 @@ _HANDLERS = (
     "ProceduralForward",
     "ProceduralSpikeCotangent",
     "ProceduralWeightCotangent",
+    "GeneratedForward",
+    "GeneratedSpikeCotangent",
+    "GeneratedWeightCotangent",
+    "StandardWeights",
     "Columns",
     "RowsUpdateOnPre",
     "RowsUpdateOnPost",
@@ -159,6 +163,25 @@ def procedural_spike_cotangent(weight, g, *, shape, tile, law):
 def procedural_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneous):
     out = jax.ShapeDtypeStruct(g.shape[:1], g.dtype)
     return _procedural_call("ProceduralWeightCotangent", out, law, spikes, g).astype(dtype)
+
+
+def generated_forward(spikes, weight, *, shape, tile, dtype, law):
+    out = jax.ShapeDtypeStruct((*spikes.shape[:2], shape[1]), dtype)
+    operands = spikes, weight, law.quantiles.table
+    prob = np.float64(law.graph.mean_prob())
+    return _procedural_call("GeneratedForward", out, law.graph, *operands, prob=prob)
+
+
+def generated_spike_cotangent(weight, g, *, shape, tile, law):
+    out = jax.ShapeDtypeStruct((*g.shape[:2], shape[0]), accumulator(weight.dtype))
+    operands = weight, g, law.quantiles.table
+    return _procedural_call("GeneratedSpikeCotangent", out, law.graph, *operands)
+
+
+def generated_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneous):
+    out = jax.ShapeDtypeStruct((g.shape[0], 2), g.dtype)
+    operands = spikes, g, law.quantiles.table
+    return _procedural_call("GeneratedWeightCotangent", out, law.graph, *operands).astype(dtype)
 
 
 def _procedural_call(name, out, law, *operands, **more):

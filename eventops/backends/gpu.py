@@ -248,6 +248,14 @@ def procedural_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneo
     return call[0].astype(dtype)
 
 
+def generated(*operands, **parameters):
+    """Refused: the GPU generates no weights yet."""
+    raise NotImplementedError(
+        "eventops: the GPU generates no weights for storage='procedural'; use one weight for all synapses, "
+        "storage='sparse', which holds the same weights, or backend='reference'"
+    )
+
+
 def _bitmaps(law, blocks: int) -> jax.ShapeDtypeStruct:
     """Bits for the partners of a line that are taken; some rules need none."""
     from .. import random

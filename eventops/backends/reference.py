@@ -18,6 +18,42 @@ def accumulator(dtype) -> jnp.dtype:
     return jnp.dtype("float64" if dtype == jnp.float64 else "float32")
 
 
+def combine(parameters, standard, dtype):
+    """Generated weights ``location + scale * standard``, rounded as a kernel rounds them.
+
+    Parameters
+    ----------
+    parameters : array, shape (..., 2)
+        Location and scale.
+    standard : array of float32, shape (n_synapses,)
+    dtype : dtype
+
+    Returns
+    -------
+    array, shape (..., n_synapses)
+    """
+    wide = accumulator(dtype)
+    location, scale = (parameters[..., k : k + 1].astype(wide) for k in (0, 1))
+    standard = standard.astype(wide).reshape(*[1] * (location.ndim - 1), -1)
+    return _twice_rounded(location, scale, standard).astype(dtype)
+
+
+@jax.custom_jvp
+def _twice_rounded(location, scale, standard):
+    """``location + scale * standard`` without a fused multiply-add, which would round once.
+
+    Compilers fuse across ``optimization_barrier`` and ``reduce_precision``, but not across a choice.
+    """
+    product = scale * standard
+    return location + jnp.where(jnp.isnan(product), jnp.nan, product)
+
+
+@_twice_rounded.defjvp
+def _twice_rounded_jvp(primals, tangents):
+    (_, scale, standard), (dlocation, dscale, dstandard) = primals, tangents
+    return _twice_rounded(*primals), dlocation + dscale * standard + scale * dstandard
+
+
 def _times(spikes, factor):
     """``spikes * factor`` where there is a spike, 0 elsewhere: silence times nan is silence."""
     value = spikes.astype(factor.dtype)
@@ -112,6 +148,38 @@ def procedural_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneo
     return rows_weight_cotangent(
         spikes, g, *graph, shape=shape, tile=tile, dtype=dtype, homogeneous=homogeneous
     )
+
+
+# Generated: so are the standard numbers of the weights. ``weight`` is (V, 2), the location and the scale.
+
+
+def _generated(law):
+    from .. import random
+
+    rows = random.draw(law.graph)
+    standard = random.apart(lambda: jnp.asarray(random.standard_weights(law, rows)))
+    return (rows.ptr, rows.offsets), rows.tile, standard
+
+
+def generated_forward(spikes, weight, *, shape, tile, dtype, law):
+    graph, tile, standard = _generated(law)
+    weight = combine(weight, standard, weight.dtype)
+    return rows_forward(spikes, weight, *graph, shape=shape, tile=tile, dtype=dtype)
+
+
+def generated_spike_cotangent(weight, g, *, shape, tile, law):
+    graph, tile, standard = _generated(law)
+    weight = combine(weight, standard, weight.dtype)
+    return rows_spike_cotangent(weight, g, *graph, shape=shape, tile=tile)
+
+
+def generated_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneous):
+    graph, tile, standard = _generated(law)
+    by_synapse = rows_weight_cotangent(
+        spikes, g, *graph, shape=shape, tile=tile, dtype=g.dtype, homogeneous=False
+    )
+    by_scale = jnp.sum(by_synapse * standard.astype(g.dtype)[None], axis=1)
+    return jnp.stack([jnp.sum(by_synapse, axis=1), by_scale], axis=1).astype(dtype)
 
 
 # Updates of weights. ``weight`` is as above (but never homogeneous), spikes ``(V, n)`` of the neurons that fire,

@@ -164,6 +164,34 @@ def procedural() -> None:
             compare(f"EventFixedNumConn {n} {k} {rate}", (_bound(_apply, op), s), others)
 
 
+def generated() -> None:
+    """Random weights that are generated on every call, against stored ones and brainevent's just-in-time matrices."""
+    try:
+        import brainevent
+    except ImportError:
+        brainevent = None
+    n, p = 10_000, 0.1
+    low, high, seed = jnp.float32(0.0), jnp.float32(1.0), 123
+    for law in (nn.weights.Normal(0.5, 0.1), nn.weights.Uniform(0.0, 1.0)):
+        name = type(law).__name__
+        op = nn.EventFixedProb(n, n, p, law, storage="procedural")
+        others = {"homogeneous": op.with_weight(0.5), "sparse": nn.EventFixedProb(n, n, p, law)}
+        for rate in RATES[:3]:
+            s = _spikes(n, rate)
+            rest = {key: (_bound(_apply, other), s) for key, other in others.items()}
+            if brainevent is not None:
+                if name == "Normal":
+                    parameters = (jnp.float32(0.5), jnp.float32(0.1), p, seed)
+                    matrix = brainevent.JITCNormalR(parameters, shape=(n, n), corder=True)
+                else:
+                    matrix = brainevent.JITCUniformR(
+                        (low, high, p, seed), shape=(n, n), corder=True
+                    )
+                product = _bound(lambda m, s: brainevent.BinaryArray(s) @ m, matrix)
+                rest[f"brainevent {type(matrix).__name__}"] = (product, s)
+            compare(f"EventFixedProb {n} {p} {name} {rate}", (_bound(_apply, op), s), rest)
+
+
 def delays() -> None:
     """A step of a scan with delays, one for all synapses or one for each, against the product without."""
     steps = 100
@@ -277,7 +305,10 @@ def _handing_on(step, weight, *arguments):
     return call
 
 
-SECTIONS = {f.__name__: f for f in (batches, cotangents, precision, procedural, delays, plasticity)}
+SECTIONS = {
+    f.__name__: f
+    for f in (batches, cotangents, precision, procedural, generated, delays, plasticity)
+}
 
 
 def run(names: list[str]) -> dict:

@@ -99,7 +99,7 @@ def product(op, spikes) -> Exact:
         return Exact(*(stack.reshape(*batch, op.out_size) for stack in stacks))
     values = spikes.astype(np.float64)
     active = np.flatnonzero(values)
-    weight = np.asarray(op.weight)
+    weight = synapses.weights(op)
     total = np.zeros(op.out_size)
     magnitude = np.zeros(op.out_size)
     terms = np.zeros(op.out_size, dtype=np.int64)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
+
 from eventops import random
 from eventops.csr import Rows
 
@@ -17,6 +19,11 @@ def of(op) -> Rows | None:
     if op.rows is not None or op.graph is None:
         return op.rows
     return _drawn(op.graph)
+
+
+def weights(op) -> np.ndarray:
+    """The weights of :func:`of`, or the dense ones; one number if homogeneous."""
+    return np.asarray(op.weight if op.law is None else op._weights(of(op)))
 
 
 def drawn(op) -> bool:

@@ -59,7 +59,15 @@ struct Kernels {
 
   // kPhiloxBlocks blocks of a line from block `first` on, four words each.
   void (*philox)(const PhiloxKey& key, uint32_t first, uint32_t* words);
+
+  // out[k] = the quantile that belongs to word 0 of block post[k] of a line, for k < n.
+  void (*weights)(const PhiloxKey& key, const int32_t* post, int64_t n, const float* table, float* out);
 };
+
+// A table of quantiles (eventops/quantiles.py): parabolas over the fraction of a float32 number, 64 for each exponent
+// from that of 1/2 on, for the lower half of the law and then the upper one; four numbers for each.
+constexpr uint32_t kPieceFractionBits = 17, kFirstPiece = 126u << 6, kPieces = (32u << 6) + 1;
+constexpr float kPieceStep = 1.0f / (1u << kPieceFractionBits);
 
 inline const Loops<float>& LoopsOf(const Kernels& k, const float*) { return k.f32; }
 inline const Loops<double>& LoopsOf(const Kernels& k, const double*) { return k.f64; }
