@@ -74,8 +74,8 @@ def as_events(x):
 
 
 @functools.cache
-def matrix_of(case, weight="scalar"):
-    """``weights -> matrix`` as plain arithmetic."""
+def matrix_of(case, weight="scalar", size=False):
+    """``weights -> matrix`` as plain arithmetic; with ``size`` that of the magnitudes, for positive weights."""
     shape = (case.n_in, case.n_out)
     if case.conn is None:
         return lambda w: jnp.broadcast_to(w, shape)
@@ -86,13 +86,14 @@ def matrix_of(case, weight="scalar"):
     if weight == GENERATED:
         op = case.make(GENERATED)
         law = random.Generated(op.graph, op.law)
-        standard = random.standard_weights(law, rows, reference=True)
+        standard = random.standard_weights(law, rows, reference=True).astype(np.float64)
+        standard = np.abs(standard) if size else standard
         return lambda w: jnp.tensordot(w[0] + w[1] * standard, place, 1)
     return lambda w: jnp.tensordot(jnp.broadcast_to(w, place.shape[:1]), place, 1)
 
 
-def twin(case, weight="scalar"):
-    matrix = matrix_of(case, weight)
+def twin(case, weight="scalar", size=False):
+    matrix = matrix_of(case, weight, size)
 
     def f(w, x):
         return x @ matrix(w)
@@ -390,9 +391,9 @@ def test_narrow_types(case, weight, backend, dtype):
     computed = (out, *pull(d.cts), jax.jvp(f, (d.w, d.xs), (d.dw, d.dxs))[1])
     assert all(a.dtype == dtype for a in computed)
 
-    def exact(w, x, ct, dw, dx):
+    def exact(w, x, ct, dw, dx, size=False):
         with jax.enable_x64(True):
-            f = twin(case, weight)
+            f = twin(case, weight, size)
             w, x, ct, dw, dx = (jnp.asarray(np.asarray(a, np.float64)) for a in (w, x, ct, dw, dx))
             out, pull = jax.vjp(f, w, x)
             return [np.asarray(a) for a in (out, *pull(ct), jax.jvp(f, (w, x), (dw, dx))[1])]
@@ -402,7 +403,7 @@ def test_narrow_types(case, weight, backend, dtype):
     k = 3 * N_IN * N_OUT + 2  # the longest sum: a homogeneous weight's; 2 for the sum of a jvp
     gamma = k * u32 / (1 - k * u32)
     smallest = 2.0**-25 if dtype == "float16" else 0.0  # half a step between subnormal numbers
-    for a, b, size in zip(computed, exact(*values), exact(*map(jnp.abs, values))):
+    for a, b, size in zip(computed, exact(*values), exact(*map(jnp.abs, values), size=True)):
         # A jvp rounds each of its two products to the dtype, then their sum: 3 roundings of `size`.
         limit = (gamma + 3 * u * (1 + gamma)) * size + 3 * smallest
         assert np.all(np.abs(np.asarray(a, np.float64) - b) <= limit)
