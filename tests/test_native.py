@@ -11,6 +11,7 @@ from cases import run_python
 import eventops as nn
 from eventops import backends, random
 from eventops.backends import cpu
+from eventops.quantiles import standard_normal
 
 native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
 
@@ -145,6 +146,7 @@ THREE = {0: np.arange(3, dtype=np.int32), "n_selected": np.int64(3)}
 GAPS = np.zeros((1, 256, 4), np.uint32)
 NONE = np.zeros(0, np.uint32)
 
+TABLE = standard_normal().table
 COUNTS = {
     name: np.int64(value)
     for name, value in dict(n_partners=5, conn_num=10, allow_multi=0, seed=0).items()
@@ -191,6 +193,30 @@ GOOD = {
     ),
     "ProceduralSpikeCotangent": ([f32(1), f32(1, 1, 5), ALL, GAPS, NONE], DRAW, (1, 1, 4), "f4"),
     "ProceduralWeightCotangent": ([f32(1, 1, 4), f32(1, 1, 5), ALL, GAPS, NONE], DRAW, (1,), "f4"),
+    "GeneratedForward": (
+        [f32(1, 1, 4), f32(1, 2), TABLE, ALL, GAPS, NONE],
+        {**DRAW, "prob": 0.5},
+        (1, 1, 5),
+        "f4",
+    ),
+    "GeneratedSpikeCotangent": (
+        [f32(1, 2), f32(1, 1, 5), TABLE, ALL, GAPS, NONE],
+        DRAW,
+        (1, 1, 4),
+        "f4",
+    ),
+    "GeneratedWeightCotangent": (
+        [f32(1, 1, 4), f32(1, 1, 5), TABLE, ALL, GAPS, NONE],
+        DRAW,
+        (1, 2),
+        "f4",
+    ),
+    "StandardWeights": (
+        [PTR, OFFSETS, TABLE],
+        {**ROWS, "seed": np.int64(1), "rule": np.int64(1)},
+        (3,),
+        "f4",
+    ),
     "DrawRowCounts": ([], COUNTS, (4,), "i4"),
 }
 # handler: changes of (position of an argument, "result" or the name of an attribute) to another value.
@@ -489,6 +515,44 @@ HOSTILE = {
         {"n_out": np.int64(6)},
         {"result": ((1, 2), "f4")},
         {"result": ((1,), "f2")},
+    ),
+    "GeneratedForward": (
+        {0: f32(1, 1, 5)},
+        {0: np.ones((1, 1, 4), np.int32)},
+        {1: f32(1)},
+        {1: f32(1, 3)},
+        {2: TABLE[:1]},
+        {2: TABLE.astype(np.float64)},
+        {3: np.arange(4, dtype=np.int32)},
+        {4: GAPS[:0]},
+        {"rule": np.int64(3)},
+        {"prob": None},
+        {"result": ((1, 1, 4), "f4")},
+        {"result": ((1, 1, 5), "f8")},
+    ),
+    "GeneratedSpikeCotangent": (
+        {0: f32(1)},
+        {1: np.ones((1, 1, 5), np.float64)},
+        {2: TABLE[:, 1:]},
+        {"seed": None},
+        {"result": ((1, 1, 5), "f4")},
+    ),
+    "GeneratedWeightCotangent": (
+        {0: f32(1, 1, 5)},
+        {1: f32(1, 2, 5)},
+        {2: TABLE[:, 1:]},
+        {"result": ((1,), "f4")},
+        {"result": ((1, 2), "f2")},
+    ),
+    "StandardWeights": (
+        {0: PTR[:0]},
+        {0: PTR.astype(np.int64)},
+        {1: OFFSETS.astype(np.int32)},
+        {2: TABLE[:1]},
+        {"tile": np.int64(0)},
+        {"n_out": np.int64(-1)},
+        {"seed": None},
+        {"result": ((4,), "f4")},
     ),
     "DrawFill": (
         {3: np.arange(5, dtype=np.int32)},  # other counts than the draw has
