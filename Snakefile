@@ -55,4 +55,6 @@ onsuccess:
 
 onerror:
     # What there is, and a red row for each job that died without a record.
-    print(f"\n{unfinished.explain(JOBS, Path(RESULTS), MACHINE, config, KERNELS)}\n")
+    print(
+        f"\n{unfinished.explain(JOBS, Path(RESULTS), MACHINE, config, KERNELS)}\n"
+    )

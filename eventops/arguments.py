@@ -26,7 +26,7 @@ def _unit_events_jvp(primals, tangents):
 
 def spike_array(call: str, spikes, in_size: int) -> jax.Array:
     """Spikes as an array whose last axis is the pre neurons, or an error that says what is wrong."""
-    spikes = _as_array(call, "spikes", spikes)
+    spikes = array(call, "spikes", spikes)
     whole = spikes.dtype == jnp.bool_ or jnp.issubdtype(spikes.dtype, jnp.integer)
     if not whole and spikes.dtype.name not in FLOATS:
         raise TypeError(
@@ -59,7 +59,7 @@ _MOST_WEIGHTS = 2**48
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
-def _as_array(call: str, name: str, value) -> jax.Array:
+def array(call: str, name: str, value) -> jax.Array:
     if value is not None:
         try:
             return jnp.asarray(value)
@@ -163,7 +163,7 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
             )
         made = weight(jax.random.key(seed), shape, dtype or jnp.dtype(jnp.float32))
         return weight_array(f"{call}: the initialiser", made, shape, dtype, seed)
-    weight = _as_array(call, "weight", weight)
+    weight = array(call, "weight", weight)
     if dtype is None:
         floating = jnp.issubdtype(weight.dtype, jnp.floating)
         strong = floating and not weight.weak_type

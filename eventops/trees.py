@@ -13,9 +13,11 @@ from .backends import cpu
 from .csr import Columns, Rows
 from .delay_table import DelayTable
 from .delays import Delayed
+from .distance_prob import EventDistanceProb
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .fixed_total import EventFixedTotalNum
+from .lattice import Lattice
 from .linear import EventLinear, Linear
 from .random import Graph
 from .sparse import EventSparse
@@ -159,13 +161,23 @@ cpu.unavailable()
 
 
 def _to_json(static) -> bytes:
-    return json.dumps(
-        [dataclasses.asdict(v) if isinstance(v, Graph) else v for v in static]
-    ).encode()
+    return json.dumps([_plain(v) if isinstance(v, Graph) else v for v in static]).encode()
 
 
 def _from_json(text) -> tuple:
-    return tuple(Graph(**v) if isinstance(v, dict) else v for v in json.loads(bytes(text)))
+    return tuple(_graph(v) if isinstance(v, dict) else v for v in json.loads(bytes(text)))
+
+
+def _plain(graph: Graph) -> dict:
+    fields = {f.name: getattr(graph, f.name) for f in dataclasses.fields(Graph)}
+    if graph.lattice is not None:
+        fields["lattice"] = graph.lattice.to_dict()
+    return fields
+
+
+def _graph(fields: dict) -> Graph:
+    lattice = fields.pop("lattice")
+    return Graph(**fields, lattice=None if lattice is None else Lattice.from_dict(lattice))
 
 
 _CLASSES = (
@@ -175,6 +187,7 @@ _CLASSES = (
     FixedNumConn,
     EventFixedNumConn,
     EventFixedTotalNum,
+    EventDistanceProb,
     EventSparse,
     Rows,
     Columns,
