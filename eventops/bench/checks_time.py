@@ -18,8 +18,9 @@ LOW, HIGH = -0.5, 0.75
 
 
 @jax.jit
-def _run(late, state, spikes):
-    return jax.lax.scan(late.step, state, spikes)[1]
+def _run(lates, spikes):
+    """Currents with each of some delays: one program, since compiling is all that this costs."""
+    return [jax.lax.scan(late.step, late.init_state(), spikes)[1] for late in lates]
 
 
 def _ends(op) -> tuple[np.ndarray, np.ndarray]:
@@ -41,10 +42,10 @@ def delays(op, job: dict, where: str) -> list[Check]:
         rng = np.random.default_rng(job["seed"])
         found.append(("per-synapse", rng.integers(0, LONGEST + 1, shape).astype(np.int32)))
     result = []
-    for name, delay in found:
-        late = eventops.Delayed(op, delay)
-        currents = _run(late, late.init_state(), spikes)
-        worst, at = oracle.worst_ratio(currents, exact_currents(op, delay, np.asarray(spikes)))
+    given = np.asarray(spikes)
+    every = _run([eventops.Delayed(op, delay) for _, delay in found], spikes)
+    for (name, delay), currents in zip(found, every, strict=True):
+        worst, at = oracle.worst_ratio(currents, exact_currents(op, delay, given))
         step, output = divmod(at, max(1, op.out_size))
         note = f"{name}; worst in step {step} at output {output}"
         result.append(ratio("delayed", f"{where}, delay {name}", worst, note))
