@@ -27,6 +27,8 @@ include: "workflow/rules/table.smk"
 include: "workflow/rules/decide.smk"
 # tables -> figures
 include: "workflow/rules/plots.smk"
+# delays and updates of weights -> table and figure
+include: "workflow/rules/kernels.smk"
 # whole networks -> table and figure
 include: "workflow/rules/networks.smk"
 # tables and figures -> report, and the verdict
@@ -53,4 +55,6 @@ onsuccess:
 
 onerror:
     # What there is, and a red row for each job that died without a record.
-    print(f"\n{unfinished.explain(JOBS, Path(RESULTS), MACHINE, config)}\n")
+    print(
+        f"\n{unfinished.explain(JOBS, Path(RESULTS), MACHINE, config, KERNELS)}\n"
+    )

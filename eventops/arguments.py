@@ -27,7 +27,7 @@ def _unit_events_jvp(primals, tangents):
 
 def spike_array(call: str, spikes, in_size: int) -> jax.Array:
     """Spikes as an array whose last axis is the pre neurons, or an error that says what is wrong."""
-    spikes = _as_array(call, "spikes", spikes)
+    spikes = array(call, "spikes", spikes)
     whole = spikes.dtype == jnp.bool_ or jnp.issubdtype(spikes.dtype, jnp.integer)
     if not whole and spikes.dtype.name not in FLOATS:
         raise TypeError(
@@ -60,7 +60,7 @@ _MOST_WEIGHTS = 2**48
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
-def _as_array(call: str, name: str, value) -> jax.Array:
+def array(call: str, name: str, value) -> jax.Array:
     if value is not None:
         try:
             return jnp.asarray(value)
@@ -169,7 +169,7 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
             f"{call}: {weight!r} generates weights for the synapses of a graph that the operator draws; pass a number, "
             "an array or an initialiser f(key, shape, dtype) here"
         )
-    weight = _as_array(call, "weight", weight)
+    weight = array(call, "weight", weight)
     if dtype is None:
         floating = jnp.issubdtype(weight.dtype, jnp.floating)
         strong = floating and not weight.weak_type

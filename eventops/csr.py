@@ -139,6 +139,7 @@ class Rows:
         digest.update(self.indices().astype("<i4").tobytes())
         return digest.hexdigest()
 
+    @jax.jit  # one program instead of one for each of its operations
     def coordinates(self) -> tuple[jax.Array, jax.Array]:
         """The pre and the post neuron of each synapse: two int32 arrays, traceable under ``jit``."""
         segment = jnp.repeat(
@@ -150,6 +151,7 @@ class Rows:
         post = (segment % n_tiles) * jnp.int32(self.tile) + self.offsets.astype(jnp.int32)
         return segment // n_tiles, post
 
+    @jax.jit
     def todense(self, weight: jax.Array) -> jax.Array:
         """The (n_in, n_out) matrix with these weights; weights of repeated pairs add up."""
         pre, post = self.coordinates()

@@ -16,7 +16,7 @@ MOST_SLOTS = 2**31 - 1
 # A block of this many numbers stays in a core's second-level cache, and 16 bits number its places.
 _BLOCK = 65536
 # Shorter segments than this (synapses of a row in a tile) cost more by their pointers than a small block gains.
-_SHORT = 20
+_SHORT = 10
 _CHUNK = 4_000_000
 
 

@@ -97,6 +97,21 @@ class Lattice:
         )
         return f"Lattice({pre}, {post}, periodic={self.periodic}, digest={self.digest[:16]})"
 
+    def to_dict(self) -> dict:
+        """Numbers, lists and dicts alone."""
+        arrays = {name: getattr(self, name).tolist() for name in ("starts", "offset", "prob")}
+        return {"axes": [dataclasses.asdict(axis) for axis in self.axes], **arrays}
+
+    @classmethod
+    def from_dict(cls, fields: dict) -> "Lattice":
+        """The inverse of :meth:`to_dict`."""
+        return cls(
+            axes=tuple(Axis(**axis) for axis in fields["axes"]),
+            starts=np.array(fields["starts"], np.int64),
+            offset=np.array(fields["offset"], np.int32).reshape(-1, 2),
+            prob=np.array(fields["prob"], np.uint64),
+        )
+
     @property
     def periodic(self) -> tuple[bool, bool]:
         return self.axes[0].periodic, self.axes[1].periodic

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import columns, updates
-from .arguments import FLOATS, unit_events
+from .arguments import FLOATS, array, unit_events
 from .backends.reference import accumulator
 from .products import warn_of_constants
 
@@ -202,17 +202,8 @@ def _update(op, side, weight, spikes, trace, low, high, rule):
     )
 
 
-def _array(call, name, value):
-    if value is not None:
-        try:
-            return jnp.asarray(value)
-        except (TypeError, ValueError):
-            pass
-    raise TypeError(f"{call}: {name}={value!r} must be an array of numbers")
-
-
 def _weights(call, weight, shape):
-    weight = _array(call, "weight", weight)
+    weight = array(call, "weight", weight)
     if weight.dtype.name not in FLOATS:
         raise TypeError(f"{call}: weights of dtype {weight.dtype}; use {', '.join(FLOATS)}")
     if weight.shape != shape:
@@ -226,7 +217,7 @@ def _weights(call, weight, shape):
 
 
 def _vector(call, name, values, n):
-    values = _array(call, name, values)
+    values = array(call, name, values)
     whole = values.dtype == jnp.bool_ or jnp.issubdtype(values.dtype, jnp.integer)
     if not whole and values.dtype.name not in FLOATS:
         raise TypeError(
@@ -248,7 +239,7 @@ def _limits(call, low, high, dtype):
     for name, bound, none in (("low", low, -np.inf), ("high", high, np.inf)):
         bound = none if bound is None else bound
         if not isinstance(bound, (int, float, np.number)):
-            bound = _array(call, name, bound)
+            bound = array(call, name, bound)
         if jnp.shape(bound) != () or jnp.issubdtype(jnp.result_type(bound), jnp.complexfloating):
             raise ValueError(f"{call}: {name}={bound!r} must be one real number for all weights")
         bounds.append(bound)

@@ -14,9 +14,11 @@ from .backends import cpu
 from .csr import Columns, Rows
 from .delay_table import DelayTable
 from .delays import Delayed
+from .distance_prob import EventDistanceProb
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .fixed_total import EventFixedTotalNum
+from .lattice import Lattice
 from .linear import EventLinear, Linear
 from .quantiles import Quantiles
 from .random import Graph
@@ -164,20 +166,28 @@ def _to_json(static) -> bytes:
     return json.dumps([_plain(value) for value in static]).encode()
 
 
-def _plain(value):
-    if isinstance(value, Quantiles):
-        return {"name": value.name, "packed": base64.b64encode(value.packed).decode()}
-    return dataclasses.asdict(value) if isinstance(value, Graph) else value
-
-
 def _from_json(text) -> tuple:
     return tuple(_from_plain(value) for value in json.loads(bytes(text)))
 
 
+def _plain(value):
+    if isinstance(value, Quantiles):
+        return {"name": value.name, "packed": base64.b64encode(value.packed).decode()}
+    if not isinstance(value, Graph):
+        return value
+    fields = {f.name: getattr(value, f.name) for f in dataclasses.fields(Graph)}
+    if value.lattice is not None:
+        fields["lattice"] = value.lattice.to_dict()
+    return fields
+
+
 def _from_plain(value):
-    if isinstance(value, dict) and "packed" in value:
+    if not isinstance(value, dict):
+        return value
+    if "packed" in value:
         return Quantiles(value["name"], base64.b64decode(value["packed"]))
-    return Graph(**value) if isinstance(value, dict) else value
+    lattice = value.pop("lattice")
+    return Graph(**value, lattice=None if lattice is None else Lattice.from_dict(lattice))
 
 
 _CLASSES = (
@@ -187,6 +197,7 @@ _CLASSES = (
     FixedNumConn,
     EventFixedNumConn,
     EventFixedTotalNum,
+    EventDistanceProb,
     EventSparse,
     Rows,
     Columns,

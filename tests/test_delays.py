@@ -340,6 +340,29 @@ def test_in_place():
         assert scan.memory_analysis().temp_size_in_bytes < state.ring.nbytes / 4
 
 
+@native
+@pytest.mark.parametrize("weight", [0.5, None], ids=["scalar", "per-synapse"])
+def test_segments_of_any_length(weight):
+    """Short segments are put together, long ones and the last of the table are not; all are added in the same order."""
+    rng = np.random.default_rng(3)
+    degrees = [3, 0, 1, 15, 16, 17, 63, 64, 65, 150, 1, 16, 0, 5]
+    pre = np.repeat(np.arange(len(degrees)), degrees)
+    post = np.concatenate([np.sort(rng.choice(160, k, replace=False)) for k in degrees])
+    weight = rng.integers(-9, 9, pre.size).astype("f") if weight is None else weight
+    ops = [
+        nn.EventSparse((pre, post, weight), shape=(len(degrees), 160), backend=backend)
+        for backend in ("cpu", "reference")
+    ]
+    delays = rng.integers(0, 9, pre.size)
+    spikes = jnp.asarray(rng.integers(-1, 3, (4, len(degrees))), "float32")
+    for given in (spikes, spikes != 0, jnp.ones_like(spikes)):
+        cpu, reference = (
+            jax.lax.scan(late.step, late.init_state(), given)[1]
+            for late in (nn.Delayed(op, delays) for op in ops)
+        )
+        np.testing.assert_array_equal(cpu, reference)
+
+
 def test_the_table():
     op = nn.EventFixedNumConn(100, 20_000, 400, 0.5)
     for longest, wide in ((1, False), (7, False), (63, False), (1000, True), (65_535, True)):

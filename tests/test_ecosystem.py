@@ -26,6 +26,17 @@ def layers():
     )
 
 
+def others():
+    """One of every other rule, and a matrix that is given."""
+    near = nn.profiles.Gaussian(0.8, 4.0)
+    given = np.random.default_rng(2).random((30, 20)) < 0.2
+    return {
+        "distance": nn.EventDistanceProb(30, 20, near, 0.1, periodic=True, seed=4),
+        "given": nn.EventSparse(given.astype("float32"), NORMAL),
+        "total": nn.EventFixedTotalNum(30, 20, 100, 0.1, allow_multi_conn=True, seed=5),
+    }
+
+
 class Net(eqx.Module):
     """A nested container with everything that a model can hold."""
 
@@ -42,10 +53,12 @@ class Net(eqx.Module):
 
 def net():
     fixed, random, out = layers()
-    return Net({"fixed": fixed, "random": random}, out, jnp.float32(2), jnp.tanh, 3)
+    hidden = {"fixed": fixed, "random": random, **others()}
+    return Net(hidden, out, jnp.float32(2), jnp.tanh, 3)
 
 
-NAMES = ["hidden.fixed.weight", "hidden.random.weight", "out.weight", "tau"]
+KINDS = ("distance", "fixed", "given", "random", "total")
+NAMES = [*(f"hidden.{kind}.weight" for kind in KINDS), "out.weight", "tau"]
 
 
 def error_of(model, spikes=SPIKES):
@@ -77,7 +90,7 @@ def test_split_and_merge_are_inverse():
     weights, merge = nn.split(model)
     assert list(weights) == NAMES and all(a.dtype == jnp.float32 for a in weights.values())
     assert same(merge(weights), model)
-    assert len(graphs(merge)) == 4 and not graphs(weights)
+    assert len(graphs(merge)) == 2 * len(KINDS) and not graphs(weights)
     assert all(a.dtype in ("int32", "uint16", int) for a in map(np.asarray, jax.tree.leaves(merge)))
     twice = merge({name: 2 * a for name, a in weights.items()})
     assert bits(twice.out.weight) == bits(2 * model.out.weight) and graphs(twice) == graphs(model)
@@ -111,6 +124,7 @@ def test_gradients_by_split_are_those_by_with_weight():
 
     def by_hand(w):
         hidden = fixed.with_weight(w)(SPIKES) + random(SPIKES)
+        hidden += sum(op(SPIKES) for op in others().values())
         return jnp.mean((out(jnp.tanh(hidden / jnp.float32(2))) - TARGET) ** 2)
 
     exact = np.asarray(jax.grad(by_hand)(fixed.weight))

@@ -14,7 +14,9 @@ import pytest
 from cases import WEIGHTS, bits, case, normal, run_python, weight_shape
 from jax import export
 
+import eventops as nn
 from eventops.backends import cpu
+from eventops.profiles import Gaussian
 
 N_IN, N_OUT = 9, 7
 KINDS = (
@@ -24,6 +26,8 @@ KINDS = (
     case("FixedNumConn", N_IN, N_OUT, 3, efferent_target="pre", afferent_ratio=0.6),
     case("EventFixedNumConn", N_IN, N_OUT, 9, allow_multi_conn=True, seed=2**62 + 1),
     case("EventSparse", N_IN, N_OUT, 40, duplicates="keep"),
+    case("EventFixedTotalNum", N_IN, N_OUT, 20, seed=4),
+    case("EventDistanceProb", N_IN, N_OUT, Gaussian(0.7, 2.0), periodic=True),
 )
 every = pytest.mark.parametrize(
     "case, weight", [(c, w) for c in KINDS for w in WEIGHTS], ids=lambda x: getattr(x, "id", x)
@@ -319,6 +323,34 @@ def test_operators_are_arguments_of_exported_programs(case, weight):
     g = jax.grad(lambda o: jnp.sum(again.call(o, SPIKES.astype(jnp.float32))[1]), allow_int=True)
     exact = jax.grad(lambda w: jnp.sum(op.with_weight(w)(SPIKES)))(op.weight)
     assert bits(g(op).weight) == bits(exact)
+
+
+@pytest.mark.parametrize("kind", ["EventFixedProb", "EventFixedTotalNum", "EventDistanceProb"])
+def test_graphs_that_are_drawn_on_every_call_are_exported(kind):
+    """The graph itself, probabilities by distance included, is in the file as numbers."""
+    op = next(c for c in KINDS if c.kind == kind).make("scalar", storage="procedural")
+    program = export.export(
+        jax.jit(apply),
+        disabled_checks=[export.DisabledSafetyCheck.custom_call("eventops_ProceduralForward")],
+        platforms=["cpu"],
+    )(op, SPIKES)
+    again = export.deserialize(program.serialize())
+    assert again.in_tree == program.in_tree
+    assert bits(again.call(op, SPIKES)) == bits(op(SPIKES))
+
+
+def test_a_step_with_delays_is_exported():
+    """State and operator are arguments and results."""
+    op = KINDS[4].make("per-synapse")
+    late = nn.Delayed(op, np.arange(op.n_synapses, dtype=np.int32) % 4)
+    spikes = SPIKES.astype(jnp.float32)
+    kernels = [export.DisabledSafetyCheck.custom_call("eventops_DelayedStep")]
+    state = late.init_state((2,))
+    step = jax.jit(lambda late, ring, position, s: tuple(late.step((ring, position), s)[0]))
+    program = export.export(step, disabled_checks=kernels, platforms=["cpu"])(late, *state, spikes)
+    again = export.deserialize(program.serialize())
+    for got, due in zip(again.call(late, *state, spikes), step(late, *state, spikes)):
+        assert bits(got) == bits(due)
 
 
 @native

@@ -18,8 +18,9 @@ LOW, HIGH = -0.5, 0.75
 
 
 @jax.jit
-def _run(late, state, spikes):
-    return jax.lax.scan(late.step, state, spikes)[1]
+def _run(lates, spikes):
+    """Currents with each of some delays: one program, since compiling is all that this costs."""
+    return [jax.lax.scan(late.step, late.init_state(), spikes)[1] for late in lates]
 
 
 def _ends(op) -> tuple[np.ndarray, np.ndarray]:
@@ -41,35 +42,37 @@ def delays(op, job: dict, where: str) -> list[Check]:
         rng = np.random.default_rng(job["seed"])
         found.append(("per-synapse", rng.integers(0, LONGEST + 1, shape).astype(np.int32)))
     result = []
-    for name, delay in found:
-        late = eventops.Delayed(op, delay)
-        currents = _run(late, late.init_state(), spikes)
-        worst, at = oracle.worst_ratio(currents, _delayed(op, delay, np.asarray(spikes)))
+    given = np.asarray(spikes)
+    every = _run([eventops.Delayed(op, delay) for _, delay in found], spikes)
+    for (name, delay), currents in zip(found, every, strict=True):
+        worst, at = oracle.worst_ratio(currents, exact_currents(op, delay, given))
         step, output = divmod(at, max(1, op.out_size))
         note = f"{name}; worst in step {step} at output {output}"
         result.append(ratio("delayed", f"{where}, delay {name}", worst, note))
     return result
 
 
-def _delayed(op, delay, spikes) -> Exact:
-    """Call t returns the sum over delays d of ``spikes[t - d] @ W_d``, W_d the matrix of the synapses of delay d."""
+def exact_currents(op, delay, spikes) -> Exact:
+    """Call t returns the sum over delays d of ``spikes[t - d] @ W_d``, W_d the matrix of the synapses of delay d.
+
+    The sum is taken synapse by synapse, without the matrices, so that it serves large graphs as well.
+    """
     pre, post = _ends(op)
     delay = np.broadcast_to(np.asarray(delay).reshape(-1), pre.shape)
-    weight = np.broadcast_to(np.asarray(op.weight).astype(np.float64).reshape(-1), pre.shape)
-    values = spikes.astype(np.float64)
-    parts = [np.zeros((len(values), op.out_size)) for _ in range(3)]
-    for d in np.unique(delay):
-        here = delay == d
-        matrix, sizes, number = np.zeros((3, op.in_size, op.out_size))
-        at = (pre[here], post[here])
-        np.add.at(matrix, at, weight[here])
-        np.add.at(sizes, at, np.abs(weight[here]))
-        np.add.at(number, at, 1)
-        sent = values[: max(0, len(values) - d)]
-        parts[0][d:] += sent @ matrix
-        parts[1][d:] += np.abs(sent) @ sizes
-        parts[2][d:] += (sent != 0).astype(np.float64) @ number
-    return Exact(parts[0], parts[1], parts[2].astype(np.int64))
+    weight = np.broadcast_to(np.asarray(op.weight).reshape(-1), pre.shape)
+    steps = len(spikes)
+    parts = [np.zeros(steps * op.out_size) for _ in range(3)]
+    for sent, values in enumerate(spikes.astype(np.float64)):
+        if not values.any():
+            continue
+        active = np.flatnonzero((values != 0)[pre])
+        active = active[sent + delay[active] < steps]
+        terms = values[pre[active]] * weight[active].astype(np.float64)
+        at = (sent + delay[active]) * op.out_size + post[active]
+        for part, term in zip(parts, (terms, np.abs(terms), np.ones(active.size)), strict=True):
+            np.add.at(part, at, term)
+    value, magnitude, number = (part.reshape(steps, op.out_size) for part in parts)
+    return Exact(value, magnitude, number.astype(np.int64))
 
 
 def updates(op, job: dict, where: str) -> list[Check]:
@@ -78,25 +81,28 @@ def updates(op, job: dict, where: str) -> list[Check]:
     rng = np.random.default_rng(job["seed"])
     rate = max(job["rates"], key=float)
     weight = np.asarray(op.weight)
-    pre, post = _ends(op)
-    sides = {
-        "pre": (op.in_size, op.out_size, pre, post),
-        "post": (op.out_size, op.in_size, post, pre),
-    }
+    sides = {"pre": (op.in_size, op.out_size), "post": (op.out_size, op.in_size)}
     wide = np.float64 if job["dtype"] == "float64" else np.float32
-    for side, (firing, others, line, partner) in sides.items():
+    for side, (firing, others) in sides.items():
         spikes = build.spikes(rate, (firing,), job["seed"] + 4)
         trace = rng.normal(size=others).astype(wide)
         update = getattr(op, f"update_on_{side}")
         new = update(op.weight, jnp.asarray(spikes), jnp.asarray(trace), low=LOW, high=HIGH)
-        before = weight.astype(np.float64).reshape(-1)
-        change, fired = trace.astype(np.float64)[partner], spikes[line]
-        exact = Exact(
-            np.where(fired, np.clip(before + change, LOW, HIGH), before),
-            np.where(fired, np.abs(before) + np.abs(change), 0),
-            np.where(fired, 2, 0),
-        )
+        exact = exact_update(op, weight, side, spikes, trace, LOW, HIGH)
         worst, at = oracle.worst_ratio(np.asarray(new).reshape(-1), exact)
-        note = f"worst at synapse {at} of {int(fired.sum())} touched ones"
+        note = f"worst at synapse {at} of {int((exact.terms > 0).sum())} touched ones"
         result.append(ratio("update", f"{where}, on {side} spikes", worst, note))
     return result
+
+
+def exact_update(op, weight, side: str, spikes, trace, low, high) -> Exact:
+    """The dense additive update of the synapses whose neuron on `side` fired, within the bounds (None for none)."""
+    pre, post = _ends(op)
+    line, partner = (pre, post) if side == "pre" else (post, pre)
+    before = np.asarray(weight).astype(np.float64).reshape(-1)
+    change, fired = trace.astype(np.float64)[partner], spikes[line]
+    after = before + change
+    if not (low is None and high is None):
+        after = np.clip(after, low, high)
+    magnitude = np.where(fired, np.abs(before) + np.abs(change), 0)
+    return Exact(np.where(fired, after, before), magnitude, np.where(fired, 2, 0))

@@ -7,7 +7,6 @@ interval; above 1 the first way is faster. ``docs/kernels.md`` holds such a tabl
 from __future__ import annotations
 
 import functools
-import itertools
 import sys
 
 import jax
@@ -15,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import eventops as nn
-from eventops.bench import stats
+from eventops.bench import kernel_cases, stats
 from eventops.bench.timing import Method, interleave
 
 SETTINGS = {"rounds": 15, "warmup": 2, "min_sample_s": 0.01, "budget_s": 2.0, "give_up_s": 5.0}
@@ -194,115 +193,30 @@ def generated() -> None:
 
 def delays() -> None:
     """A step of a scan with delays, one for all synapses or one for each, against the product without."""
-    steps = 100
-
-    def undelayed(op, spikes):
-        return jax.lax.scan(lambda c, s: (c, op(s)[0]), None, spikes)[1]
-
-    def delayed(late, state, spikes):
-        def step(state, s):
-            state, current = late.step(state, s)
-            return state, current[0]
-
-        return jax.lax.scan(step, state, spikes)
-
-    loop = jax.jit(delayed, donate_argnums=1)
-
-    def going_on(late):
-        """The state stays where it is from call to call, as in a model."""
-        state = late.init_state()
-
-        def call(spikes):
-            nonlocal state
-            state, current = loop(late, state, spikes)
-            return current
-
-        return call
-
     for n, k in ((4000, 80), (40_000, 80), (100_000, 1000)):
-        movies = _spikes(n, 0.01, steps, count=2)
-        for weight in (0.5, jax.nn.initializers.normal()):
-            op = nn.EventFixedNumConn(n, n, k, weight)
-            kind = "homogeneous" if weight == 0.5 else "per synapse"
-            for distinct in (1, 4, 16, 64):
-                drawn = np.random.default_rng(0).integers(0, distinct, op.n_synapses)
-                late = nn.Delayed(op, 8 if distinct == 1 else drawn)
-                others = {"undelayed": (_bound(undelayed, op), movies)}
-                what = f"{k} of {n} {kind}, {distinct} delays"
-                compare(what, (going_on(late), movies), others, steps)
+        for weights in ("homogeneous", "per-synapse"):
+            job = _job(n, k) | {"weights": weights, "delays": [1, 4, 16, 64]}
+            _compare_cases(f"{k} of {n} {weights}", kernel_cases.delays(job))
 
 
 def plasticity() -> None:
     """Weight updates on spikes, against brainevent's: in a donated buffer call by call, and per step of a scan."""
-    import brainevent
-
     for n, k in ((4000, 80), (40_000, 80), (10_000, 1000)):
-        op = nn.EventFixedNumConn(n, n, k, 0.5).with_columns()
-        by_row, by_column = op.rows, op.rows.columns
-        pre = np.repeat(np.arange(by_column.ptr.size - 1, dtype=np.int32), np.diff(by_column.ptr))
-        pre = pre % np.int32(by_column.n_tiles) * np.int32(by_column.tile) + np.asarray(
-            by_column.offsets
-        )
-        csr = jnp.asarray(by_row.indices()), jnp.asarray(by_row.indptr(), jnp.int32)
-        indptr = by_column.ptr[:: by_column.n_tiles]
-        csc = jnp.asarray(pre, jnp.int32), indptr, by_column.position
-        trace = jnp.asarray(np.random.default_rng(2).normal(size=n), "float32") * 1e-3
-        weight = jnp.full(op.n_synapses, 0.5)
-        shape = {"shape": (n, n)}
-
-        def on_pre(w, s, op, trace, low, high):
-            return op.update_on_pre(w, s, trace, low=low, high=high)
-
-        def on_post(w, s, op, trace, low, high):
-            return op.update_on_post(w, s, trace, low=low, high=high)
-
-        def their_pre(w, s, csr, trace, low, high, shape=shape):
-            return brainevent.update_csr_on_binary_pre(w, *csr, s, trace, low, high, **shape)
-
-        def their_post(w, s, csc, trace, low, high, shape=shape):
-            return brainevent.update_csr_on_binary_post(w, *csc, trace, s, low, high, **shape)
-
-        sides = (("pre", on_pre, their_pre, csr), ("post", on_post, their_post, csc))
-        for (side, ours, theirs, graph), bounds in itertools.product(
-            sides, ((None, None), (0.0, 1.0))
-        ):
-            name = f"update_on_{side} {n} {k}" + ("" if bounds[0] is None else " in [0, 1]")
-            single, several = _spikes(n, 0.01), _spikes(n, 0.01, 20)
-            for how, spikes, step in (("", single, _in_place), (" 20 steps", several, _in_scan)):
-                their = step(theirs, weight, graph, trace, *bounds)
-                their(spikes[0])  # compiled, for which the harness would give up
-                others = {"brainevent": (their, spikes)}
-                compare(name + how, (step(ours, weight, op, trace, *bounds), spikes), others)
+        _compare_cases(f"{k} of {n}", kernel_cases.plasticity(_job(n, k)))
 
 
-def _in_place(update, weight, graph, trace, low, high):
-    """Calls that hand the weights on, each in the buffer of the one before."""
-    step = jax.jit(
-        lambda w, s, graph, trace: update(w, s, graph, trace, low, high), donate_argnums=0
-    )
-    return _handing_on(step, weight, graph, trace)
+def _job(n: int, k: int) -> dict:
+    return {"n": n, "conn": k, "weights": "per-synapse", "rate": "0.01", "seed": 0}
 
 
-def _in_scan(update, weight, graph, trace, low, high):
-    """As before, with a stack of spike vectors in each call."""
-
-    def steps(w, stack, graph, trace):
-        def step(w, s):
-            return update(w, s, graph, trace, low, high), None
-
-        return jax.lax.scan(step, w, stack)[0]
-
-    return _handing_on(jax.jit(steps, donate_argnums=0), weight, graph, trace)
-
-
-def _handing_on(step, weight, *arguments):
-    state = [weight + 0]
-
-    def call(spikes):
-        state[0] = step(state[0], spikes, *arguments)
-        return state[0]
-
-    return call
+def _compare_cases(name: str, cases) -> None:
+    for case in cases:
+        ways = dict(case.calls)
+        ours = "delayed" if "delayed" in ways else "eventops"
+        first = ways.pop(ours)
+        for call, arguments in case.calls.values():
+            call(arguments[0])  # compiled, for which the timer would give up
+        compare(f"{name}, {case.what}", first, ways, case.steps)
 
 
 SECTIONS = {

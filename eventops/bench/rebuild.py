@@ -14,7 +14,9 @@ import yaml
 from eventops.bench import (
     decide,
     figures,
+    figures_kernels,
     figures_networks,
+    kernels_table,
     networks_table,
     record,
     report,
@@ -82,11 +84,17 @@ def rebuild(results: Path, out: Path | None = None) -> Path:
     figures.save(
         figures_networks.draw(networks_table.frame(whole), whole), "networks", out / "figures"
     )
+    beyond = kernels_table.frame(
+        record.load(path, "kernel") for path in sorted((results / "kernels").glob("*.json"))
+    )
+    table.write(beyond, out / "tables" / "kernels.csv")
+    figures.save(figures_kernels.draw(beyond), "kernels", out / "figures")
     page = out / "report.html"
     report.write(
         **frames,
         generators=generators,
         decision=decide.summary(decided),
+        kernels=kernels_table.read(out / "tables" / "kernels.csv"),
         networks=networks_table.read(out / "tables" / "networks.csv"),
         machine=machine,
         figures_dir=out / "figures",

@@ -34,6 +34,10 @@ _POINT = {
     **dict.fromkeys(("rate", "mode", "method", "reason"), str),
     **{"status": {"ok", "failed", "skipped", "absent"}, "batch": int, "samples": [list]},
 }
+_CASE = {
+    **dict.fromkeys(("what", "method", "against", "reason"), str),
+    **{"status": {"ok", "failed"}, "worst": _NUMBER, "samples": dict},
+}
 _VERDICT = {"ok", "failed", "skipped"}
 # What each kind must hold for the rest of the benchmark to read it; more is welcome.
 _SHAPES = {
@@ -44,6 +48,12 @@ _SHAPES = {
     },
     "record": {"job": _JOB, "points": [_POINT], "construct": dict, "duration_s": _NUMBER},
     "network": {"job": {"id": str, "model": str, "n": int}, "simulators": dict},
+    "kernel": {
+        "job": {"id": str, "measure": str, "n": int, "conn": int, "weights": str, "rate": str},
+        "status": {"ok", "failed", "absent"},
+        "reason": str,
+        "cases": [_CASE],
+    },
     "generators": {},
 }
 KINDS = tuple(_SHAPES)

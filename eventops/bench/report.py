@@ -41,6 +41,7 @@ SECTIONS = (
     ("roofline", "Roofline"),
     ("build", "Build time"),
     ("graphs", "Graphs"),
+    ("kernels", "Beyond products"),
     ("networks", "Networks"),
     ("machine", "Machine"),
     ("again", "Reproduce this"),
@@ -206,6 +207,7 @@ def write(
     generators: dict | None = None,
     decision: dict | None = None,
     networks: pd.DataFrame | None = None,
+    kernels: pd.DataFrame | None = None,
 ) -> None:
     """Write the report of one run.
 
@@ -229,6 +231,8 @@ def write(
         What `eventops.bench.decide.summary` found; without it the page has no hold-out test and no crossovers.
     networks : pandas.DataFrame, optional
         The table of `eventops.bench.networks_table.frame`; without rows the page has no such section.
+    kernels : pandas.DataFrame, optional
+        The table of `eventops.bench.kernels_table.frame`, likewise.
 
     Raises
     ------
@@ -252,10 +256,13 @@ def write(
             (checks, "checks"),
             (degrees, "degrees"),
             (networks, "networks"),
+            (kernels, "kernels"),
         )
         if frame is not None and len(frame)
     ]
     whole = [] if networks is None else networks.to_dict("records")
+    beyond = [] if kernels is None else kernels.to_dict("records")
+    empty = {name for name, found in (("networks", whole), ("kernels", beyond)) if not found}
     job_rows = report_parts.job_rows(table, jobs)
     for row in job_rows:
         row["link"] = relative(row["record"], out)
@@ -279,7 +286,11 @@ def write(
         captions=report_parts.CAPTIONS,
         networks=whole,
         network_figure=inline_svg(figures_dir / "networks.svg", "Whole networks") if whole else "",
-        sections=[s for s in SECTIONS if s[0] != "networks" or whole],
+        kernels=beyond,
+        kernel_figure=inline_svg(figures_dir / "kernels.svg", "Delays and updates")
+        if beyond
+        else "",
+        sections=[s for s in SECTIONS if s[0] not in empty],
         facts=facts(machine),
         title=title(machine, config),
         machine=machine,

@@ -13,7 +13,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from eventops.bench import figures, measure, record, report, table
+from eventops.bench import (
+    figures,
+    figures_kernels,
+    kernels_table,
+    measure,
+    record,
+    report,
+    table,
+)
 
 ADVICE = (
     (
@@ -33,7 +41,9 @@ ERROR = re.compile(
 )
 
 
-def explain(jobs: dict[str, dict], folder: Path, slug: str, config: dict) -> str:
+def explain(
+    jobs: dict[str, dict], folder: Path, slug: str, config: dict, kernels: dict[str, dict]
+) -> str:
     """Write the page of a run that failed, where the rules could not, and say where it is.
 
     Parameters
@@ -46,6 +56,8 @@ def explain(jobs: dict[str, dict], folder: Path, slug: str, config: dict) -> str
         The name of the machine.
     config
         The validated configuration.
+    kernels
+        The jobs of its section ``kernels``, by id.
 
     Returns
     -------
@@ -59,17 +71,21 @@ def explain(jobs: dict[str, dict], folder: Path, slug: str, config: dict) -> str
         for job, (*_, reasons) in zip(jobs, pairs, strict=True)
         for reason in reasons
     ]
-    tables = [folder / "tables" / f"{name}.csv" for name in ("points", "jobs", "checks")]
+    beyond = [_kernel(job, folder) for job in kernels.values()]
+    missing += [
+        f"{job}: {content['reason']}" for job, (content, found) in zip(kernels, beyond) if not found
+    ]
+    tables = [folder / "tables" / f"{name}.csv" for name in ("points", "jobs", "checks", "kernels")]
     if missing or not page.exists() or not all(path.exists() for path in tables):
         record.remove(tables)  # older than the page that is written now
-        _write(pairs, folder, slug, config, page)
+        _write(pairs, [content for content, _ in beyond], folder, slug, config, page)
     lines = [*missing, f"The run failed. What there is, and what failed: {page.resolve()}"]
     if missing:
         lines.append("Finished jobs are kept: mend the cause and give the same command again.")
     return "\n".join(lines)
 
 
-def _write(pairs, folder, slug, config, page) -> None:
+def _write(pairs, beyond, folder, slug, config, page) -> None:
     try:
         machine = record.load(folder / "machine.json", "machine")
     except (ValueError, OSError):
@@ -88,7 +104,11 @@ def _write(pairs, folder, slug, config, page) -> None:
             table.write(frame, path)
             read.append(table.read(path, name))
         figures.draw_all(*read, machine, Path(scratch))
-        report.write(*read, machine, Path(scratch), config, page)
+        path = Path(scratch) / "kernels.csv"
+        table.write(kernels_table.frame(beyond), path)
+        kernels = kernels_table.read(path)
+        figures.save(figures_kernels.draw(kernels), "kernels", Path(scratch))
+        report.write(*read, machine, Path(scratch), config, page, kernels=kernels)
 
 
 def _pair(job: dict, folder: Path) -> tuple[dict, dict, list[str]]:
@@ -102,6 +122,14 @@ def _pair(job: dict, folder: Path) -> tuple[dict, dict, list[str]]:
     if measured is None:
         return verified, _not_measured(job, why), [why]
     return verified, measured, []
+
+
+def _kernel(job: dict, folder: Path) -> tuple[dict, bool]:
+    """The record of a job of the section ``kernels``, or a stand-in that says why there is none."""
+    content, why = _load(job, folder, "kernels", "kernel", "kernels")
+    if content is not None:
+        return content, True
+    return {"job": job, "status": "failed", "reason": why, "cases": []}, False
 
 
 def _not_measured(job: dict, why: str) -> dict[str, Any]:

@@ -10,6 +10,8 @@ rule report:
         figures=expand(f"{RESULTS}/figures/{{name}}.svg", name=NAMES),
         networks=NETWORK_TABLE,
         network_figure=NETWORK_FIGURE,
+        kernels=KERNEL_TABLE,
+        kernel_figure=KERNEL_FIGURE,
     output:
         page=report(
             REPORT,
@@ -35,6 +37,7 @@ rule gate:
         report=REPORT,
         points=f"{RESULTS}/tables/points.csv",
         jobs=f"{RESULTS}/tables/jobs.csv",
+        kernels=KERNEL_TABLE,
     output:
         VERDICT,
     log:

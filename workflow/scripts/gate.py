@@ -2,12 +2,13 @@
 
 import sys
 
-from eventops.bench import log, record, table
+from eventops.bench import kernels_table, log, record, table
 
 with log.to_file(snakemake.log[0]):
     points = table.read(snakemake.input.points, "points")
     jobs = table.read(snakemake.input.jobs, "jobs")
-    failures = table.failures(points, jobs)
+    kernels = kernels_table.read(snakemake.input.kernels)
+    failures = table.failures(points, jobs) + kernels_table.failures(kernels)
     print("\n".join(failures) or "every measured point was verified")
     if not failures:
         text = f"{len(jobs)} jobs, {int(jobs.n_checks.sum())} checks, none failed\n"

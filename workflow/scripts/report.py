@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
-from eventops.bench import decide, log, networks_table, record, report, table
+from eventops.bench import decide, kernels_table, log, networks_table, record, report, table
 
 with log.to_file(snakemake.log[0]):
     names = ("points", "jobs", "checks", "degrees")
@@ -13,6 +13,7 @@ with log.to_file(snakemake.log[0]):
         **tables,
         generators=record.load(snakemake.input.generators, "generators"),
         decision=decide.summary({name: pd.read_csv(snakemake.input[name]) for name in decided}),
+        kernels=kernels_table.read(Path(snakemake.input.kernels)),
         networks=networks_table.read(Path(snakemake.input.networks)),
         machine=record.load(snakemake.input.machine, "machine"),
         figures_dir=Path(snakemake.input.figures[0]).parent,

@@ -1,0 +1,55 @@
+from eventops.bench import kernel_jobs
+
+KERNELS = kernel_jobs.jobs(config)
+KERNEL_TABLE = f"{RESULTS}/tables/kernels.csv"
+KERNEL_FIGURE = f"{RESULTS}/figures/kernels.svg"
+KERNEL_CODE = machine.fingerprint(
+    "build.py",
+    "checks.py",
+    "checks_time.py",
+    "kernel_*.py",
+    "oracle.py",
+    "synapses.py",
+    "timing.py",
+)
+
+
+wildcard_constraints:
+    kernel="|".join(map(re.escape, KERNELS)) or "none",
+
+
+# Delays or updates of weights at one size: verified, then timed alone beside the other way.
+rule kernel:
+    input:
+        machine=ancient(MACHINE_JSON),
+    output:
+        f"{RESULTS}/kernels/{{kernel}}.json",
+    log:
+        f"{LOGS}/kernels/{{kernel}}.log",
+    conda:
+        "../envs/eventops.yaml"
+    threads: all_cores
+    params:
+        job=lookup(within=KERNELS, dpath="{kernel}"),
+        code=KERNEL_CODE,
+        versions=VERSIONS,
+        outdated=[KERNEL_TABLE],
+    script:
+        "../scripts/kernel.py"
+
+
+rule kernels:
+    input:
+        expand(f"{RESULTS}/kernels/{{kernel}}.json", kernel=KERNELS),
+    output:
+        table=report(KERNEL_TABLE, caption="../report/kernels.rst", category="Tables"),
+        svg=report(KERNEL_FIGURE, caption="../report/kernels.rst", category="Figures"),
+        png=f"{RESULTS}/figures/kernels.png",
+    log:
+        f"{LOGS}/kernels.log",
+    conda:
+        "../envs/eventops.yaml"
+    params:
+        code=PAGE_CODE,
+    script:
+        "../scripts/kernels.py"

@@ -1,0 +1,15 @@
+"""Verify and time one job beyond single products."""
+
+from eventops.bench import alone, kernel_jobs, log, record
+from eventops.bench import machine as this_machine
+
+with log.to_file(snakemake.log[0]):
+    record.remove(snakemake.params.outdated)
+    with alone.on_this_machine() as span:
+        result = kernel_jobs.run(snakemake.params.job)
+        for case in result["cases"]:
+            print(*(case[key] for key in ("what", "method", "status", "reason", "worst")))
+        print(result["status"], result["reason"], f"{result['duration_s']:.1f} s")
+        result |= {"code": snakemake.params.code, "ran": span()}
+        result |= {"commit": this_machine.commit()}
+        record.write(snakemake.output[0], "kernel", result)

@@ -1,0 +1,12 @@
+"""The records of delays and of updates to a table and a figure."""
+
+from pathlib import Path
+
+from eventops.bench import figures, figures_kernels, kernels_table, log, record, table
+
+with log.to_file(snakemake.log[0]):
+    frame = kernels_table.frame(record.load(path, "kernel") for path in snakemake.input)
+    table.write(frame, snakemake.output.table)
+    print(frame.to_string())
+    folder = Path(snakemake.output.svg).parent
+    figures.save(figures_kernels.draw(frame), "kernels", folder)
