@@ -86,6 +86,13 @@ class Cluster:
         key = folder / "munge.key"
         key.write_bytes(secrets.token_bytes(1024))
         key.chmod(0o400)
+        # The executor's jobs drop all variables of Slurm, so that their srun has to be told again where it belongs.
+        srun = folder / "bin/srun"
+        srun.parent.mkdir()
+        program = shutil.which("srun", path=path)
+        srun.write_text(f'#!/bin/sh\nSLURM_CONF={configuration} exec {program} "$@"\n')
+        srun.chmod(0o755)
+        self.environment["PATH"] = f"{srun.parent}:{path}"
         self.running: dict[str, subprocess.Popen] = {}
 
     def start(self) -> None:
