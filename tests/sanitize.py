@@ -89,7 +89,7 @@ def threads(folder: Path, options) -> None:
 
 def large(folder: Path, options) -> None:
     """Index arithmetic beyond 2**31 elements, in buffers of 19 GB of address space and megabytes of memory."""
-    program = build("undefined", "large", folder, options.jobs)
+    program = build("address,undefined", "large", folder, options.jobs)
     run([str(program)])
 
 
