@@ -72,7 +72,7 @@ class Cluster:
         self.host = socket.gethostname().split(".")[0]
         path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
         configuration = folder / "slurm.conf"
-        self.environment = {**os.environ, "SLURM_CONF": str(configuration), "PATH": path}
+        self.environment = {"SLURM_CONF": str(configuration), "PATH": path}
         for name in ("state", "spool"):
             (folder / name).mkdir()
         with contextlib.ExitStack() as stack:  # two ports that nobody has
@@ -137,7 +137,7 @@ class Cluster:
 
     def __call__(self, *command: str) -> str:
         done = subprocess.run(
-            command, env=self.environment, text=True, capture_output=True, timeout=60
+            command, env=os.environ | self.environment, text=True, capture_output=True, timeout=60
         )
         return done.stdout
 
@@ -157,7 +157,7 @@ class Cluster:
         log = open(self.folder / f"{name}.out", "ab")  # noqa: SIM115 - the process keeps it
         program = shutil.which(name, path=self.environment["PATH"])
         self.running[name] = subprocess.Popen(
-            [program, *arguments], env=self.environment, stdout=log, stderr=log
+            [program, *arguments], env=os.environ | self.environment, stdout=log, stderr=log
         )
         log.close()
 

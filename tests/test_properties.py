@@ -1,6 +1,6 @@
 """Whole operators at random (hypothesis): any rule, size, option, dtype, batch and spikes, against the float64 oracle.
 
-``HYPOTHESIS_PROFILE=nightly`` makes 20,000 examples in place of 200.
+``HYPOTHESIS_PROFILE=nightly`` makes 20,000 examples in place of 200, ``long`` 2,000.
 """
 
 import functools
@@ -17,7 +17,7 @@ from eventops.bench import oracle
 
 # Few enough that most programs are compiled once: 0, 1, prime, and around words and vectors.
 SIZES = st.sampled_from([0, 1, 2, 7, 16, 31, 33, 64, 101])
-MANY = {"nightly": 20_000}.get(hypothesis.settings.get_current_profile_name(), 200)
+MANY = {"nightly": 20_000, "long": 2_000}.get(hypothesis.settings.get_current_profile_name(), 200)
 
 
 KINDS = (

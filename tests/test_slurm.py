@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import slurm_node
 import yaml
-from test_workflow import ROOT, TINY
+from test_workflow import ENVIRONMENT, ROOT, TINY
 
 from eventops.bench import record
 
@@ -64,7 +64,7 @@ def run(cluster, project, *settings) -> tuple[int, str]:
     done = subprocess.run(
         command(*settings),
         cwd=project,
-        env=cluster.environment | {"PYTHONPATH": str(ROOT)},
+        env=ENVIRONMENT | cluster.environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -101,7 +101,7 @@ def test_a_sweep_survives_a_requeued_job_and_a_lost_node(cluster, project):
         running = subprocess.Popen(
             command("--config", "machine=node", "devices=[cpu]"),
             cwd=project,
-            env=cluster.environment | {"PYTHONPATH": str(ROOT)},
+            env=ENVIRONMENT | cluster.environment,
             stdout=file,
             stderr=subprocess.STDOUT,
         )
