@@ -55,7 +55,7 @@ inline Buffer Lattice(Draft& d, int64_t n_in, int64_t n_out, int64_t n_digits) {
   }
   Buffer law(XLA_FFI_DataType_U32, {static_cast<int64_t>(words.size())});
   std::copy(words.begin(), words.end(), law.as<uint32_t>());
-  while (d.Wrong(2)) {  // the sizes say how far everything else is read
+  for (uint32_t i = d.hostile ? d.bytes.Below(4) : 0; i > 0; --i) {  // the sizes say how far everything else is read
     law.as<uint32_t>()[d.bytes.Below(static_cast<uint32_t>(law.count()))] =
         d.bytes.Flag(2) ? UINT32_MAX - d.bytes.Below(3) : static_cast<uint32_t>(d.bytes.Integer());
   }
