@@ -37,6 +37,18 @@ include: "workflow/rules/report.smk"
 include: "workflow/rules/compare.smk"
 
 
+# Seconds each: not worth a place in a cluster's queue.
+localrules:
+    all,
+    table,
+    decide,
+    plots,
+    networks,
+    report,
+    gate,
+    compare,
+
+
 rule all:
     default_target: True
     input:

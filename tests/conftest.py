@@ -43,6 +43,9 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "nightly: takes many minutes; runs with --nightly only")
     # A warning of ours is an error, except where a test expects it.
     config.addinivalue_line("filterwarnings", "error:eventops")
+    # So is one that our code causes: what it calls will be gone in a later release of JAX, NumPy or pandas.
+    for kind in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning"):
+        config.addinivalue_line("filterwarnings", f"error::{kind}:eventops")
 
 
 # The files whose tests are the product of a table of cases and much else, and the share of them that --quick runs.

@@ -17,6 +17,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ISAS = ("plain", "avx2", "avx512")
+SMALL, LARGE = (
+    1 << 14,
+    1 << 18,
+)  # elements of the largest buffer; see kBytesWorthAThread for the second
 SUPPRESS = {
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
     # An allocation that cannot be had is an error of the call, as it is without the sanitizer.
@@ -71,19 +75,21 @@ def memory(folder: Path, options) -> None:
     """Bytes outside buffers, leaks and undefined behaviour: calls of every handler on every instruction set."""
     program = build("address,undefined", "stress", folder, options.jobs)
     for seed, isa in enumerate(isas(), options.seed):
-        run([str(program), str(options.calls), str(seed), "2"], EVENTOPS_ISA=isa)
+        calls, seed = str(options.calls), str(seed)
+        run([str(program), calls, seed, "2", str(SMALL), "hostile"], EVENTOPS_ISA=isa)
+        run([str(program), calls, seed, "2", str(SMALL), "right"], EVENTOPS_ISA=isa)
 
 
 def threads(folder: Path, options) -> None:
-    """Data races: calls large enough for several threads, from four callers that share one pool."""
+    """Data races: right calls large enough for several threads, from four callers that share one pool."""
     program = build("thread", "stress", folder, options.jobs)
-    calls = max(1, options.calls // 20)
-    run([str(program), str(calls), str(options.seed), "4", str(1 << 18)])
+    calls = str(max(2000, options.calls // 10))
+    run([str(program), calls, str(options.seed), "4", str(LARGE), "right"])
 
 
 def large(folder: Path, options) -> None:
     """Index arithmetic beyond 2**31 elements, in buffers of 19 GB of address space and megabytes of memory."""
-    program = build("undefined", "large", folder, options.jobs)
+    program = build("address,undefined", "large", folder, options.jobs)
     run([str(program)])
 
 

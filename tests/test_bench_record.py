@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,7 +54,8 @@ def test_a_write_that_fails_leaves_the_old_record(tmp_path, monkeypatch):
         ("[" * 100_000, "not valid JSON"),
         ('{"kind": "verify", "schema": 1}', "damaged: job is missing"),
         ('{"kind": "verify", "schema": 1, "job": 3}', "damaged: job is int, not an object"),
-        ('{"kind": "verify", "schema": 0}', "schema version 0"),
+        ('{"kind": "verify", "schema": 0}', "schema version 0, this .* reads 1; delete it and run"),
+        ('{"kind": "verify", "schema": 2}', "schema version 2, this .* reads 1; update eventops"),
     ],
 )
 def test_bad_records_are_named(tmp_path, text, message):
@@ -108,3 +110,13 @@ def test_a_disk_that_takes_nothing_says_what_to_do(tmp_path, monkeypatch, code, 
         record.write(path, "machine", MACHINE)
     assert error.value.errno == number and str(path) in str(error.value)
     assert not list(tmp_path.iterdir())
+
+
+COMMITTED = Path(__file__).parent.parent / "results"
+
+
+@pytest.mark.parametrize("kind, where", [("verify", "verify"), ("record", "records")])
+def test_older_records_load(kind, where):
+    """Those that are committed were made by earlier versions of the code."""
+    paths = sorted(COMMITTED.glob(f"reference-*/{where}/*.json"))
+    assert paths and all(record.load(path, kind)["job"]["id"] == path.stem for path in paths)

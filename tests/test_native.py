@@ -1,6 +1,8 @@
 """The native library: what happens without it, and that its handlers trust nobody."""
 
 import functools
+import pathlib
+import re
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +15,7 @@ from eventops import backends, random
 from eventops.backends import cpu
 from eventops.quantiles import standard_normal
 
+CSRC = pathlib.Path(nn.__file__).parent / "csrc"
 native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
 
 WITHOUT = """
@@ -702,6 +705,26 @@ def test_a_side_without_elements(name, empty):
         "DenseWeightCotangent": ([spikes, g], weight.shape),
     }[name]
     assert np.array_equal(ffi(name, arguments, {}, out, "f4"), np.zeros(out))
+
+
+@native
+def test_a_lattice_of_sides_beyond_32_bits_is_none():
+    """Two sides of nearly 2**32 overflowed their product."""
+    op = LAWS[2]
+    operands, attributes = random.native_arguments(op.graph, random.whole(op.graph), 40)
+    law = operands[2].copy()
+    law[0] = law[3] = 2**32 - 1
+    arguments = [f32(1, 1, op.in_size), f32(1), *operands[:2], law]
+    with pytest.raises(Exception, match="law is no lattice of these sizes"):
+        ffi("ProceduralForward", arguments, attributes | {"prob": 0.5}, (1, 1, op.out_size), "f4")
+
+
+def test_the_sanitizers_call_every_handler():
+    """The list in tests/native/calls.h against the sources; the GPU's handlers need a stream of XLA."""
+    sources = "".join(path.read_text() for path in CSRC.glob("*.cc") if "gpu" not in path.name)
+    handlers = set(re.findall(r"EVENTOPS_(?:HANDLER\(Eventops|PROCEDURAL\()(\w+)[,)]", sources))
+    listed = (CSRC.parent.parent / "tests/native/calls.h").read_text().split("#include")[0]
+    assert set(re.findall(r"X\((\w+)\) ?", listed)) == handlers - {"name"}
 
 
 BOOLS = (

@@ -1,6 +1,6 @@
 """Whole operators at random (hypothesis): any rule, size, option, dtype, batch and spikes, against the float64 oracle.
 
-``HYPOTHESIS_PROFILE=nightly`` makes 20,000 examples in place of 200.
+``HYPOTHESIS_PROFILE=nightly`` makes 20,000 examples in place of 200, ``long`` 2,000.
 """
 
 import functools
@@ -12,28 +12,47 @@ import numpy as np
 from cases import assert_product, bits, case
 from hypothesis import strategies as st
 
+from eventops.backends import cpu
 from eventops.bench import oracle
 
 # Few enough that most programs are compiled once: 0, 1, prime, and around words and vectors.
 SIZES = st.sampled_from([0, 1, 2, 7, 16, 31, 33, 64, 101])
-MANY = {"nightly": 20_000}.get(hypothesis.settings.get_current_profile_name(), 200)
+MANY = {"nightly": 20_000, "long": 2_000}.get(hypothesis.settings.get_current_profile_name(), 200)
+
+
+KINDS = (
+    "EventLinear",
+    "EventFixedProb",
+    "EventFixedNumConn",
+    "FixedNumConn",
+    "EventFixedTotalNum",
+    "EventSparse",
+)
 
 
 @st.composite
 def operators(draw):
     """A case of the table's kind with weights, and the options that its rule allows."""
-    kind = draw(
-        st.sampled_from(["EventLinear", "EventFixedProb", "EventFixedNumConn", "FixedNumConn"])
-    )
+    kind = draw(st.sampled_from(KINDS))
     n_in = draw(SIZES)
-    options = {} if kind == "EventLinear" else {"seed": draw(st.integers(0, 3))}
+    drawn = kind not in ("EventLinear", "EventSparse")
+    options = {"seed": draw(st.integers(0, 3))} if drawn else {}
     conn = None
-    if kind != "EventLinear" and n_in > 0 and draw(st.booleans()):
+    if drawn and n_in > 0 and draw(st.booleans()):
         n_out, options["allow_self_conn"] = n_in, False
     else:
         n_out = draw(SIZES)
     if kind == "EventFixedProb":
         conn = draw(st.sampled_from([0.0, 0.01, 0.3, 0.5, 0.9, 1.0]))
+    elif kind == "EventSparse":
+        options["duplicates"] = draw(st.sampled_from(["sum", "keep"]))
+        most = min(300, n_in * n_out)
+        conn = draw(st.sampled_from([0, min(1, most), most // 3, most]))
+    elif kind == "EventFixedTotalNum":
+        multi = options["allow_multi_conn"] = draw(st.booleans())
+        pairs = n_in * (n_out - (options.get("allow_self_conn") is False))
+        most = 2 * pairs if multi else pairs
+        conn = draw(st.sampled_from([0, min(1, most), most // 3, most]))
     elif kind != "EventLinear":
         target = options["efferent_target"] = draw(st.sampled_from(["post", "pre"]))
         ratio = options["afferent_ratio"] = draw(st.sampled_from([0.0, 0.4, 1.0]))
@@ -45,9 +64,7 @@ def operators(draw):
             if pool <= 0
             else draw(st.sampled_from([0, 1, pool // 3, pool, 2 * pool if multi else 1]))
         )
-    procedural = (
-        conn is not None and options.get("efferent_target") != "pre" and draw(st.booleans())
-    )
+    procedural = drawn and options.get("efferent_target") != "pre" and draw(st.booleans())
     if procedural:
         options["storage"] = "procedural"
     homogeneous = procedural or draw(st.booleans())
@@ -66,7 +83,25 @@ def make(described, homogeneous, dtype, backend):
     return op.with_weight(jnp.asarray(weight * scale.astype(np.float32)).astype(dtype))
 
 
+# Found by the nightly run: two synapses of one pair, whose sum float16 rounds.
+REPEATS = case(
+    "EventFixedNumConn",
+    7,
+    7,
+    2,
+    seed=0,
+    allow_self_conn=False,
+    efferent_target="pre",
+    afferent_ratio=0.4,
+    allow_multi_conn=True,
+)
+
+
 @hypothesis.settings(max_examples=MANY)
+@hypothesis.example((REPEATS, False, "float16", None), "bool", (), 0.0, 0)
+@hypothesis.example(
+    (case("EventLinear", 16, 16), False, "float32", "reference"), "bool", (17,), 0.3, 1
+)
 @hypothesis.given(
     operators(),
     st.sampled_from(["bool", "int8", "uint8", "float32", "float16"]),
@@ -88,10 +123,13 @@ def test_products_and_cotangents(operator, kind, batch, rate, seed):
         dtype = jnp.promote_types(op.dtype, spikes.dtype) if floating else op.dtype
     assert_product(op, spikes, out, dtype)
     assert out.shape == (*batch, op.out_size)
-    # A batch, a loop and vmap give the same bits.
+    # A batch, a loop and vmap give the same bits; of the reference XLA decides how a batch is summed.
     if len(batch) == 1 and batch[0]:
-        assert bits(jax.vmap(op)(spikes)) == bits(out)
-        assert bits(op(spikes[-1])) == bits(out[-1])
+        for one, same in ((jax.vmap(op)(spikes), out), (op(spikes[-1]), out[-1])):
+            if operator[-1] == "reference" or cpu.unavailable():
+                assert_product(op, spikes if same is out else spikes[-1], one, dtype)
+            else:
+                assert bits(one) == bits(same)
     if batch == ():
         numbers = spikes.astype(op.dtype)
         _, pull = jax.vjp(op, numbers)

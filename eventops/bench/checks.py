@@ -159,7 +159,7 @@ def gradients(op, job: dict, where: str) -> list[Check]:
     s, c = (np.asarray(x).astype(np.float64) for x in (spikes, cotangent))
     result = [
         ratio("grad-weight", where, oracle.worst_ratio(g_weight, _weight_cotangent(op, s, c))[0]),
-        ratio("grad-spikes", where, oracle.worst_ratio(g_spikes, _spike_cotangent(op, c))[0]),
+        ratio("grad-spikes", where, oracle.worst_ratio(g_spikes, oracle.spike_cotangent(op, c))[0]),
     ]
     d_weight = build.as_dtype(rng.normal(size=op.weight.shape), job["dtype"])
     d_spikes = build.as_dtype(rng.normal(size=spikes.shape), job["dtype"])
@@ -174,14 +174,6 @@ def gradients(op, job: dict, where: str) -> list[Check]:
     # Both terms are rounded to the result's dtype before they are added, so that dtype is the accumulator.
     worst, _ = oracle.worst_ratio(tangent, exact, np.asarray(tangent).dtype)
     return [*result, ratio("jvp", where, worst)]
-
-
-def _spike_cotangent(op, cotangent) -> Exact:
-    """``c @ W.T`` with the number of synapses of each input."""
-    dense = np.asarray(op.todense()).astype(np.float64)
-    shape = (len(cotangent), op.in_size)
-    terms = np.broadcast_to(oracle.connections(op).sum(axis=1), shape)
-    return Exact(cotangent @ dense.T, np.abs(cotangent) @ np.abs(dense).T, terms)
 
 
 def _weight_cotangent(op, s, c) -> Exact:

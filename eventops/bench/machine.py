@@ -61,6 +61,25 @@ def alike(facts: dict) -> bool:
     return here == (*there, round((facts.get("memory_bytes") or 0) / 2**30))
 
 
+def check_alike(facts: dict, path: str) -> None:
+    """Raise unless this is such a machine as the facts were recorded on: times of two kinds say nothing together.
+
+    Raises
+    ------
+    RuntimeError
+        The message says what differs, and what to do.
+    """
+    if alike(facts):
+        return
+    here = f"{_cpu_name()} ({_isa()}), {os.cpu_count()} cores, {round(memory_bytes() / 2**30)} GiB"
+    gib = round((facts.get("memory_bytes") or 0) / 2**30)
+    there = f"{facts.get('cpu')} ({facts.get('isa')}), {facts.get('n_cores')} cores, {gib} GiB"
+    raise RuntimeError(
+        f"machine: this is {here}, but {path} is of {there}; give each kind of machine a name of its own with --config "
+        "machine=NAME, and on a cluster a constraint that keeps its jobs on it (docs/cluster.md)"
+    )
+
+
 def facts(version: str, native: dict) -> dict:
     """Everything that goes into ``machine.json`` except the slug's override.
 
@@ -93,21 +112,36 @@ def facts(version: str, native: dict) -> dict:
     }
 
 
-def devices(asked: str | list[str]) -> list[str]:
+def devices(asked: str | list[str], name: str = "auto", elsewhere: bool = False) -> list[str]:
     """The devices to run on: what JAX offers, or those asked for by name.
+
+    Parameters
+    ----------
+    asked, name
+        ``devices`` and ``machine`` of the configuration.
+    elsewhere
+        Whether jobs run on other machines than this one, of which nothing can be read off here.
 
     Raises
     ------
     ValueError
-        For a device that was asked for and is not there.
+        For a device that was asked for and is not there; and where jobs run elsewhere for ``auto``, which would name
+        this machine and its devices.
     """
+    if elsewhere:
+        if asked == "auto" or name == "auto":
+            raise ValueError(
+                "config: on a cluster the kind of node and its devices have to be named, since those of this machine "
+                "say nothing about them: --config machine=NAME devices=[cpu], or devices=[cpu,gpu]"
+            )
+        return list(asked)
     offered, note = _offered()
     if asked == "auto":
         return offered
-    for name in asked:
-        if name not in offered:
+    for device in asked:
+        if device not in offered:
             raise ValueError(
-                f"config: devices asks for {name!r}, but JAX offers only {', '.join(offered)} here"
+                f"config: devices asks for {device!r}, but JAX offers only {', '.join(offered)} here"
                 f" ({note}); remove it, or use devices: auto"
             )
     return list(asked)

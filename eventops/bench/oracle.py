@@ -165,12 +165,25 @@ def _chunks(counts):
         yield start, len(counts)
 
 
-def spike_cotangent(op, out_cotangent) -> Exact:
-    """``W @ c`` in float64, from the dense matrix: meant for small graphs."""
-    dense = np.asarray(op.todense()).astype(np.float64)
-    connected = connections(op)
-    c = np.asarray(out_cotangent).astype(np.float64)
-    return Exact(dense @ c, np.abs(dense) @ np.abs(c), connected.sum(axis=1))
+def spike_cotangent(op, cotangent) -> Exact:
+    """``c @ W.T`` in float64, for a vector or a batch of them: meant for small graphs.
+
+    Synapses of one pair are added here, and not by `todense`, which rounds their sum to the weights' dtype.
+    """
+    c = np.asarray(cotangent).astype(np.float64)
+    weight = np.asarray(op.weight).astype(np.float64)
+    number = connections(op)
+    rows = synapses.of(op)
+    if rows is None:
+        matrix = np.broadcast_to(weight, number.shape)
+        magnitude = np.abs(matrix)
+    else:
+        pairs = np.repeat(np.arange(op.in_size), np.diff(rows.indptr())), rows.indices()
+        matrix, magnitude = np.zeros(number.shape), np.zeros(number.shape)
+        np.add.at(matrix, pairs, weight)
+        np.add.at(magnitude, pairs, np.abs(weight))
+    terms = np.broadcast_to(number.sum(axis=1), (*c.shape[:-1], op.in_size))
+    return Exact(c @ matrix.T, np.abs(c) @ magnitude.T, terms)
 
 
 def connections(op) -> np.ndarray:

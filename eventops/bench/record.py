@@ -136,10 +136,13 @@ def load(path: str | os.PathLike, kind: str) -> dict[str, Any]:
         raise ValueError(
             f"record.load: {path} holds {found!r}, expected a record of kind {kind!r}; delete it and run again"
         )
-    if content.get("schema") != SCHEMA_VERSION:
+    version = content.get("schema")
+    if version != SCHEMA_VERSION:
+        newer = isinstance(version, int) and version > SCHEMA_VERSION
+        advice = "update eventops, or " if newer else ""
         raise ValueError(
-            f"record.load: {path} has schema version {content.get('schema')!r}, this version of "
-            f"eventops reads {SCHEMA_VERSION}; delete it and run again"
+            f"record.load: {path} has schema version {version!r}, this version of "
+            f"eventops reads {SCHEMA_VERSION}; {advice}delete it and run again"
         )
     wrong = _misfit(content, _SHAPES[kind], "")
     if wrong is not None:

@@ -115,8 +115,9 @@ Status FillSome(int64_t begin, int64_t end, int64_t n, const int32_t* pre, const
     if (!inside) return kOutside;
     for (int64_t j = 0; j < m; ++j) __builtin_prefetch(next + segment[j], 1);
     for (int64_t j = 0; j < m; ++j) {
-      const int64_t k = next[segment[j]]++;
+      const int32_t k = next[segment[j]];
       if (k < 0 || k >= n_synapses) return kOutside;
+      next[segment[j]] = k + 1;
       place[j] = k;
       __builtin_prefetch(offsets + k, 1);
       if (weights != nullptr) __builtin_prefetch(weights + k, 1);

@@ -2,6 +2,7 @@
 #ifndef EVENTOPS_FFI_UTIL_H_
 #define EVENTOPS_FFI_UTIL_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <new>
 #include <string>
@@ -29,9 +30,39 @@ inline ffi::Error Invalid(const std::string& message) {
   return ffi::Error::InvalidArgument("eventops: " + message);
 }
 
+// False if what is computed from the sides of a buffer could overflow: an array that has elements fits into memory, but an
+// empty one may claim any sides.
+template <typename Buffer>
+bool HasSaneSides(const Buffer& buffer) {
+  int64_t product = 1, longest = 0;
+  bool empty = false;
+  for (int64_t side : buffer.dimensions()) {
+    empty |= side == 0;
+    longest = std::max(longest, side);
+    if (side < 0 || (side > 0 && product > (int64_t{1} << 62) / side)) return false;
+    product *= std::max<int64_t>(1, side);
+  }
+  return !empty || longest <= INT32_MAX;
+}
+
+template <typename T>
+bool IsSane(const T&) {
+  return true;
+}
+inline bool IsSane(const ffi::AnyBuffer& buffer) { return HasSaneSides(buffer); }
+template <ffi::DataType dtype, size_t rank>
+bool IsSane(const ffi::Buffer<dtype, rank>& buffer) {
+  return HasSaneSides(buffer);
+}
+template <typename T>
+bool IsSane(ffi::Result<T> result) {
+  return HasSaneSides(*result);
+}
+
 // Out of memory is an error of the call, not the end of the process.
 template <typename F, typename... Args>
 ffi::Error Guarded(F impl, Args... args) {
+  if (!(IsSane(args) && ...)) return Invalid("an array has sides that are out of range");
   try {
     return impl(args...);
   } catch (const std::bad_alloc&) {

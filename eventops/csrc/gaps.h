@@ -10,6 +10,9 @@
 
 namespace eventops {
 
+// Base-256 digits of a gap: four are every one that there is room for.
+constexpr int64_t kMostDigits = 4;
+
 // Survival functions of the base-256 digits of a geometric gap, as 128-bit fractions; see
 // eventops/gaps.py, which computes them, for the law.
 class GapTable {

@@ -162,8 +162,7 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, const 
   }
   graph->n_tiles = (graph->post.size() + graph->tile - 1) / graph->tile;
   if (graph->rule == kBernoulli) {
-    // Four base-256 digits are every gap that there is room for.
-    if (graph->n_digits < 1 || graph->n_digits > 4) return Invalid("draw: a Bernoulli graph needs a table of gaps");
+    if (graph->n_digits < 1 || graph->n_digits > kMostDigits) return Invalid("draw: a Bernoulli graph needs a table of gaps");
     return ffi::Error::Success();
   }
   if (on_device && (graph->rule == kFixedTotal || graph->rule == kDistance)) {

@@ -38,7 +38,7 @@ class Lattice {
     for (int d = 0; d < 2; ++d) {
       Axis& axis = axes_[d];
       axis = {words[3 * d], words[3 * d + 1], words[3 * d + 2] == 1};
-      if (axis.n_pre == 0 || axis.n_post == 0) return false;
+      if (axis.n_pre == 0 || axis.n_post == 0 || axis.n_pre > INT32_MAX || axis.n_post > INT32_MAX) return false;
       int64_t g = axis.n_pre;
       for (int64_t rest = axis.n_post; rest != 0;) {
         const int64_t next = g % rest;
@@ -49,7 +49,7 @@ class Lattice {
       axis.b = axis.n_post / g;
     }
     n_classes_ = words[6], n_levels_ = words[7], n_pairs_ = words[8], n_digits_ = n_digits;
-    // Sizes below 2**32 each: their products fit 64 bits.
+    // Sizes below 2**31 each: their products fit 64 bits.
     if (axes_[0].n_pre * axes_[1].n_pre != n_in || axes_[0].n_post * axes_[1].n_post != n_out ||
         axes_[0].a * axes_[1].a != n_classes_ ||
         n_words != kHead + n_classes_ + 1 + 2 * n_levels_ + n_levels_ + 1 + 4 * n_pairs_) {
@@ -76,7 +76,7 @@ class Lattice {
     for (int64_t l = classes_[c]; l < last; ++l) {
       const int64_t end = std::min<int64_t>(starts_[l + 1], n_pairs_);
       const int64_t first = std::min<int64_t>(digits_[2 * l], n_digits_);
-      const int64_t n_digits = std::min<int64_t>(digits_[2 * l + 1], n_digits_ - first);
+      const int64_t n_digits = std::min<int64_t>({digits_[2 * l + 1], n_digits_ - first, kMostDigits});
       // Which candidates are kept is what a processor cannot foresee: they are found first, then looked at
       // without a branch.
       uint32_t found[kAtOnce];

@@ -121,7 +121,7 @@ struct Attribute {
 
 struct Call {
   std::vector<Buffer> arguments;
-  Buffer result;
+  std::vector<Buffer> results;
   std::map<std::string, Attribute> attributes;
 
   void Set(const std::string& name, int64_t value) { attributes[name] = {XLA_FFI_DataType_S64, value, 0}; }
@@ -174,9 +174,11 @@ inline std::string Run(XLA_FFI_Handler* handler, Call& call, Pool& pool) {
   std::vector<XLA_FFI_ArgType> types(buffers.size(), XLA_FFI_ArgType_BUFFER);
   std::vector<void*> arguments;
   for (auto& buffer : buffers) arguments.push_back(&buffer);
-  XLA_FFI_Buffer result = internal::Raw(call.result);
-  XLA_FFI_RetType result_type = XLA_FFI_RetType_BUFFER;
-  void* results[] = {&result};
+  std::vector<XLA_FFI_Buffer> outputs;
+  for (auto& result : call.results) outputs.push_back(internal::Raw(result));
+  std::vector<XLA_FFI_RetType> result_types(outputs.size(), XLA_FFI_RetType_BUFFER);
+  std::vector<void*> results;
+  for (auto& output : outputs) results.push_back(&output);
 
   std::vector<XLA_FFI_Scalar> scalars;
   std::vector<XLA_FFI_ByteSpan> spans;
@@ -200,7 +202,8 @@ inline std::string Run(XLA_FFI_Handler* handler, Call& call, Pool& pool) {
   frame.stage = XLA_FFI_ExecutionStage_EXECUTE;
   frame.args = {XLA_FFI_Args_STRUCT_SIZE, nullptr, static_cast<int64_t>(buffers.size()), types.data(),
                 arguments.data()};
-  frame.rets = {XLA_FFI_Rets_STRUCT_SIZE, nullptr, 1, &result_type, results};
+  frame.rets = {XLA_FFI_Rets_STRUCT_SIZE, nullptr, static_cast<int64_t>(outputs.size()), result_types.data(),
+                results.data()};
   frame.attrs = {XLA_FFI_Attrs_STRUCT_SIZE, nullptr, static_cast<int64_t>(scalars.size()), attribute_types.data(),
                  names.data(), attributes.data()};
   XLA_FFI_Error* error = handler(&frame);

@@ -57,9 +57,9 @@ void Dense(host::Pool& pool) {
   for (int64_t B : {1, 5}) {
     Buffer spikes(kBool, {V, B, n});
     spikes.as<uint8_t>()[V * B * n - 1] = 1;
-    Call call{{spikes, weight}, Buffer(kFloat, {V, B, n}), {}};
+    Call call{{spikes, weight}, {Buffer(kFloat, {V, B, n})}, {}};
     Call_(EventopsDenseForward, call, pool, "dense forward");
-    const float* out = call.result.as<float>();
+    const float* out = call.results[0].as<float>();
     Expect(B == 1 ? "dense forward, last output" : "dense forward, last output of a batch", out[V * B * n - 1],
            (n - 1) % 7);
     Expect("dense forward, one before the last row", out[V * B * n - 1 - n], 0);
@@ -77,12 +77,12 @@ void Rows(host::Pool& pool) {
   Buffer spikes(kBool, {V, 1, n_in}), g(kFloat, {V, 1, n_out});
   spikes.as<uint8_t>()[V * n_in - 1] = 1;
   g.as<float>()[V * n_out - 1] = 2;
-  Call forward{{spikes, weight, ptr, offsets}, Buffer(kFloat, {V, 1, n_out}), {}};
+  Call forward{{spikes, weight, ptr, offsets}, {Buffer(kFloat, {V, 1, n_out})}, {}};
   forward.Set("n_out", n_out);
   forward.Set("tile", n_out);
   Call_(EventopsRowsForward, forward, pool, "rows forward");
-  Expect("rows forward, last output", forward.result.as<float>()[V * n_out - 1], 5);
-  Expect("rows forward, the one before", forward.result.as<float>()[V * n_out - 2], 0);
+  Expect("rows forward, last output", forward.results[0].as<float>()[V * n_out - 1], 5);
+  Expect("rows forward, the one before", forward.results[0].as<float>()[V * n_out - 2], 0);
   Done(weight);
   Done(offsets);
 }
@@ -90,15 +90,15 @@ void Rows(host::Pool& pool) {
 // The last of 2**31 - 1 posts, and a pre neuron beyond 2**30, of a graph that is not stored.
 void Drawn(host::Pool& pool) {
   constexpr int64_t n_in = INT32_MAX, n_out = INT32_MAX, first = n_in - 3;
-  Buffer none(kInt, {0}), gaps(XLA_FFI_DataType_U32, {1, 256, 4});
-  Call count{{none, gaps}, Buffer(kInt, {3 * ((n_out + 65535) / 65536) + 1}), {}};
+  Buffer none(kInt, {0}), gaps(XLA_FFI_DataType_U32, {1, 256, 4}), law(XLA_FFI_DataType_U32, {0});
+  Call count{{none, gaps, law}, {Buffer(kInt, {3 * ((n_out + 65535) / 65536) + 1})}, {}};
   const std::pair<const char*, int64_t> attributes[] = {
       {"rule", 2}, {"n_in", n_in}, {"n_out", n_out}, {"tile", 65536}, {"conn_num", 1000}, {"allow_multi", 0},
       {"allow_self", 0}, {"n_selected", n_in}, {"seed", 1}, {"lane", 0}, {"pre_begin", first}, {"pre_end", n_in},
       {"post_begin", 0}, {"post_end", n_out}};
   for (const auto& [name, value] : attributes) count.Set(name, value);
   Call_(EventopsDrawCount, count, pool, "draw count");
-  Expect("draw count, synapses of the last three rows", count.result.as<int32_t>()[count.result.count() - 1], 3000);
+  Expect("draw count, synapses of the last three rows", count.results[0].as<int32_t>()[count.results[0].count() - 1], 3000);
 }
 
 }  // namespace

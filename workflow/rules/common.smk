@@ -10,8 +10,14 @@ from eventops import backends
 from eventops.bench import alone, machine, progress, record, sweep, unfinished
 from snakemake.exceptions import WorkflowError
 
+# The jobs of a cluster run elsewhere, on what cannot be looked at from here. Snakemake tells the executor only later; with
+# one that is not local a number of jobs is given and none of cores, and jobs know that they have been sent.
+GIVEN = workflow.resource_settings
+ELSEWHERE = (GIVEN.nodes is not None and GIVEN.cores is None) or workflow.remote_exec
+
 try:
-    JOBS = sweep.jobs(config, machine.devices(config["devices"]), backends.available())
+    DEVICES = machine.devices(config["devices"], config["machine"], ELSEWHERE)
+    JOBS = sweep.jobs(config, DEVICES, backends.available())
 except ValueError as error:
     raise WorkflowError(str(error))
 
@@ -84,6 +90,15 @@ def only_run():
         return alone.in_this_folder(".")
     except (OSError, RuntimeError) as error:
         raise WorkflowError(str(error))
+
+
+# By the number of GPUs that a job takes a cluster finds a node for it. All that is timed in a run is timed on one kind
+# of node.
+TIMING_GPUS = int("gpu" in DEVICES)
+
+
+def gpus(wildcards):
+    return int(JOBS[wildcards.job]["device"] == "gpu")
 
 
 def all_cores(wildcards):

@@ -7,6 +7,8 @@ rule machine:
         "../envs/eventops.yaml"
     # The bandwidth of memory is measured here, so nothing else may run.
     threads: all_cores
+    resources:
+        gpu=TIMING_GPUS,
     params:
         slug=MACHINE,
         versions=VERSIONS,

@@ -12,6 +12,8 @@ rule measure:
     conda:
         "../envs/eventops.yaml"
     threads: all_cores
+    resources:
+        gpu=TIMING_GPUS,
     params:
         job=lookup(within=JOBS, dpath="{job}"),
         code=MEASURE_CODE,

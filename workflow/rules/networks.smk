@@ -23,6 +23,8 @@ rule network:
     conda:
         "../envs/eventops.yaml"
     threads: all_cores
+    resources:
+        gpu=TIMING_GPUS,
     params:
         job=lookup(within=NETWORKS, dpath="{network}"),
         pythons=lambda w: networks.available(NETWORKS[w.network]),

@@ -7,6 +7,8 @@ rule verify:
     conda:
         "../envs/eventops.yaml"
     threads: 1
+    resources:
+        gpu=gpus,
     params:
         job=lookup(within=JOBS, dpath="{job}"),
         code=VERIFY_CODE,

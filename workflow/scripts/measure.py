@@ -14,6 +14,7 @@ with log.to_file(snakemake.log[0]) as tell:
         text = f"{snakemake.input.verify} holds another job than its name says; delete it and run again"
         raise ValueError(text)
     machine = record.load(snakemake.input.machine, "machine")
+    this_machine.check_alike(machine, snakemake.input.machine)
     total = os.environ.get(progress.TOTAL)
     folder = Path(snakemake.output[0]).parent
     at = progress.Progress(tell, job["id"], folder, int(total) if total else None)

@@ -1,9 +1,11 @@
 """Time one network in every simulator that is installed."""
 
-from eventops.bench import alone, log, networks, record
+from eventops.bench import alone, log, machine, networks, record
 
 with log.to_file(snakemake.log[0]):
     record.remove(snakemake.params.outdated)
+    path = snakemake.input.machine
+    machine.check_alike(record.load(path, "machine"), path)
     with alone.on_this_machine():
         result = networks.run(snakemake.params.job, snakemake.params.pythons)
     for name, one in result["simulators"].items():
