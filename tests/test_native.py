@@ -722,7 +722,7 @@ def test_a_lattice_of_sides_beyond_32_bits_is_none():
 def test_the_sanitizers_call_every_handler():
     """The list in tests/native/calls.h against the sources; the GPU's handlers need a stream of XLA."""
     sources = "".join(path.read_text() for path in CSRC.glob("*.cc") if "gpu" not in path.name)
-    handlers = set(re.findall(r"EVENTOPS_(?:HANDLER\(Eventops|PROCEDURAL\()(\w+)[,)]", sources))
+    handlers = set(re.findall(r"EVENTOPS_(?:HANDLER\(Eventops|PROCEDURAL\(|GENERATED\()(\w+)[,)]", sources))
     listed = (CSRC.parent.parent / "tests/native/calls.h").read_text().split("#include")[0]
     assert set(re.findall(r"X\((\w+)\) ?", listed)) == handlers - {"name"}
 

@@ -11,7 +11,8 @@
   X(RowsWeightCotangent) X(DrawCount) X(DrawFill) X(DrawRowCounts) X(ProceduralForward)                    \
   X(ProceduralSpikeCotangent) X(ProceduralWeightCotangent) X(Columns) X(RowsUpdateOnPre)                   \
   X(RowsUpdateOnPost) X(DenseUpdate) X(RowsTouchedOnPre) X(RowsTouchedOnPost) X(Replace) X(DelayedStep)    \
-  X(DelayedDeliver) X(DelayedSpikeCotangent) X(DelayedWeightCotangent) X(RingSwap)
+  X(DelayedDeliver) X(DelayedSpikeCotangent) X(DelayedWeightCotangent) X(RingSwap)    \
+  X(GeneratedForward) X(GeneratedSpikeCotangent) X(GeneratedWeightCotangent) X(StandardWeights)
 
 #include "changed.h"
 #include "delayed.h"
@@ -43,9 +44,12 @@ inline void Right(Draft& d, Handler handler, Call* call) {
     case kDrawCount: return Count(d, call);
     case kDrawFill: return Fill(d, call);
     case kDrawRowCounts: return RowCounts(d, call);
-    case kProceduralForward: return Procedural(d, Product::kForward, call);
-    case kProceduralSpikeCotangent: return Procedural(d, Product::kSpikeCotangent, call);
-    case kProceduralWeightCotangent: return Procedural(d, Product::kWeightCotangent, call);
+    case kProceduralForward: return Procedural(d, Product::kForward, false, call);
+    case kGeneratedForward: return Procedural(d, Product::kForward, true, call);
+    case kProceduralSpikeCotangent: return Procedural(d, Product::kSpikeCotangent, false, call);
+    case kGeneratedSpikeCotangent: return Procedural(d, Product::kSpikeCotangent, true, call);
+    case kProceduralWeightCotangent: return Procedural(d, Product::kWeightCotangent, false, call);
+    case kGeneratedWeightCotangent: return Procedural(d, Product::kWeightCotangent, true, call);
     case kColumns: return Columns(d, call);
     case kRowsUpdateOnPre: return UpdateStored(d, false, call);
     case kRowsUpdateOnPost: return UpdateStored(d, true, call);
@@ -58,6 +62,7 @@ inline void Right(Draft& d, Handler handler, Call* call) {
     case kDelayedSpikeCotangent: return Delayed(d, Product::kSpikeCotangent, false, call);
     case kDelayedWeightCotangent: return Delayed(d, Product::kWeightCotangent, false, call);
     case kRingSwap: return RingSwap(d, call);
+    case kStandardWeights: return StandardWeights(d, call);
     case kHandlers: break;
   }
 }

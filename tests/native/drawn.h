@@ -9,6 +9,7 @@ extern "C" XLA_FFI_Error* EventopsDrawCount(XLA_FFI_CallFrame*);
 
 namespace calls {
 
+constexpr int64_t kQuantilePieces = (32 << 6) + 1;  // kPieces in csrc/kernels.h
 constexpr int64_t kFixedTotalRule = 4, kDistanceRule = 5;
 
 // Thresholds that fall, as those of a law do: 128-bit numbers, low word first.
@@ -135,23 +136,39 @@ inline void Fill(Draft& d, Call* call) {
   call->results = {Buffer(XLA_FFI_DataType_U16, {last + d.bytes.Below(3)})};
 }
 
-inline void Procedural(Draft& d, Product product, Call* call) {
+// Where weights are generated, there are two numbers (location and scale) for each set, and a table of quantiles.
+inline void Procedural(Draft& d, Product product, bool generated, Call* call) {
   const Drawing g = Draw(d, true, call);
   const std::vector<int64_t> pre = {d.V, d.B, d.n_in}, post = {d.V, d.B, d.n_out};
+  const auto weights = generated ? std::vector<int64_t>{d.V, 2} : std::vector<int64_t>{d.V};
   switch (product) {
     case Product::kForward:
       call->SetReal("prob", d.bytes.Below(101) / 100.0);
-      call->arguments = {d.Spikes(pre), d.Filled(d.weight, {d.V}), g.selected, g.gaps, g.law};
+      call->arguments = {d.Spikes(pre), d.Filled(d.weight, weights)};
       call->results = {Buffer(d.result, post)};
       break;
     case Product::kSpikeCotangent:
-      call->arguments = {d.Filled(d.weight, {d.V}), d.Filled(d.sum, post), g.selected, g.gaps, g.law};
+      call->arguments = {d.Filled(d.weight, weights), d.Filled(d.sum, post)};
       call->results = {Buffer(d.sum, pre)};
       break;
     case Product::kWeightCotangent:
-      call->arguments = {d.Spikes(pre), d.Filled(d.sum, post), g.selected, g.gaps, g.law};
-      call->results = {Buffer(d.sum, {d.V})};
+      call->arguments = {d.Spikes(pre), d.Filled(d.sum, post)};
+      call->results = {Buffer(d.sum, weights)};
   }
+  if (generated) call->arguments.push_back(d.Filled(XLA_FFI_DataType_F32, {2, kQuantilePieces, 4}));
+  call->arguments.insert(call->arguments.end(), {g.selected, g.gaps, g.law});
+}
+
+inline void StandardWeights(Draft& d, Call* call) {
+  d.n_out = std::max<int64_t>(1, d.n_out);
+  int64_t n_tiles;
+  const int64_t tile = d.Tile(d.n_in, d.n_out, &n_tiles), synapses = d.Synapses();
+  call->arguments = {d.Pointers(d.n_in * n_tiles, synapses), d.Filled(XLA_FFI_DataType_U16, {synapses}),
+                     d.Filled(XLA_FFI_DataType_F32, {2, kQuantilePieces, 4})};
+  call->results = {Buffer(XLA_FFI_DataType_F32, {synapses})};
+  const std::pair<const char*, int64_t> attributes[] = {
+      {"n_out", d.n_out}, {"tile", tile}, {"seed", d.bytes.Integer() & INT64_MAX}, {"rule", 1 + d.bytes.Below(5)}};
+  for (const auto& [name, value] : attributes) call->Set(name, value);
 }
 
 inline void RowCounts(Draft& d, Call* call) {
