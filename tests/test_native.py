@@ -719,10 +719,21 @@ def test_a_lattice_of_sides_beyond_32_bits_is_none():
         ffi("ProceduralForward", arguments, attributes | {"prob": 0.5}, (1, 1, op.out_size), "f4")
 
 
+@native
+@pytest.mark.parametrize("allow_multi", [0, 2, -1])
+def test_more_pairs_than_there_are_end(allow_multi):
+    """Found by the hostile calls: what is neither 0 nor 1 was checked as repeats and drawn as distinct, for ever."""
+    attributes = {"n_partners": 2, "conn_num": 5, "allow_multi": allow_multi, "seed": 0}
+    with pytest.raises(Exception, match="conn_num is out of range"):
+        ffi("DrawRowCounts", [], attributes, (2,), "i4")
+
+
 def test_the_sanitizers_call_every_handler():
     """The list in tests/native/calls.h against the sources; the GPU's handlers need a stream of XLA."""
     sources = "".join(path.read_text() for path in CSRC.glob("*.cc") if "gpu" not in path.name)
-    handlers = set(re.findall(r"EVENTOPS_(?:HANDLER\(Eventops|PROCEDURAL\(|GENERATED\()(\w+)[,)]", sources))
+    handlers = set(
+        re.findall(r"EVENTOPS_(?:HANDLER\(Eventops|PROCEDURAL\(|GENERATED\()(\w+)[,)]", sources)
+    )
     listed = (CSRC.parent.parent / "tests/native/calls.h").read_text().split("#include")[0]
     assert set(re.findall(r"X\((\w+)\) ?", listed)) == handlers - {"name"}
 

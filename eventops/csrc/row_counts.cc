@@ -87,7 +87,7 @@ ffi::Error DrawRowCountsImpl(ffi::ThreadPool pool, ffi::Result<ffi::BufferR1<ffi
     return Invalid("row counts: sizes are out of range");
   }
   // Of more than half of the pairs, the few that are left out are drawn.
-  if (conn_num < 0 || conn_num > kMaxSize || (allow_multi == 0 && conn_num > n_rows * n_partners / 2)) {
+  if (conn_num < 0 || conn_num > kMaxSize || (allow_multi != 1 && conn_num > n_rows * n_partners / 2)) {
     return Invalid("row counts: conn_num is out of range");
   }
   Graph graph;
