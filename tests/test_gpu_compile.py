@@ -30,7 +30,7 @@ SOURCES = {
         "RowsGather",
         "RowsOuter",
     ),
-    "draw.cu": ("DrawCount", "DrawFill"),
+    "draw.cu": ("DrawCount", "DrawFill", "DrawUnsorted", "SortSegments"),
     "procedural.cu": ("ProceduralForward", "ProceduralForwardCount", "ProceduralGather"),
 }
 TYPES = (("float", "bool"), ("double", "double"), ("Float16", "float"), ("BFloat16", "bool"))

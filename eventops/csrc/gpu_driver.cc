@@ -206,3 +206,10 @@ EVENTOPS_EXPORT const char* EventopsGpuProblem() {
   const std::string& problem = eventops::gpu::TheDriver().problem;
   return problem.empty() ? nullptr : problem.c_str();
 }
+
+// Null if there is an NVRTC that this driver's kernels can be compiled with, or why there is none.
+EVENTOPS_EXPORT const char* EventopsNvrtcProblem() {
+  thread_local std::string problem;
+  problem = eventops::gpu::NvrtcProblem(eventops::gpu::TheDriver().newest);
+  return problem.empty() ? nullptr : problem.c_str();
+}

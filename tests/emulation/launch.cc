@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "gpu_dense.cc"
+#include "gpu_draw.cc"
 #include "gpu_procedural.cc"
 #include "gpu_rows.cc"
 

@@ -66,9 +66,10 @@ struct RowsParams {
 
 struct GraphParams {
   const int32_t* selected;  // see csrc/graph.h
+  const uint32_t* law;
   const uint64_t* gaps;     // (digits, 256, 2), the lower half of each threshold first
   uint32_t* bits;           // (blocks, words) of zeros where they do not fit shared memory, else null
-  int64_t n_in, n_out, conn_num, n_selected;
+  int64_t n_in, n_out, conn_num, n_selected, n_law;
   uint64_t seed;
   int32_t rule, n_digits, n_words;
   uint32_t lane;
@@ -77,10 +78,11 @@ struct GraphParams {
 
 struct DrawParams {
   GraphParams graph;
-  int32_t* counts;     // (n_in, n_tiles)
+  int32_t* counts;     // (n_in, n_tiles); while offsets are put there, how many of each have been
   const int32_t* ptr;  // (n_in * n_tiles + 1)
   uint16_t* offsets;
-  uint32_t* marks;  // (blocks, words) of zeros where they do not fit shared memory, else null
+  uint16_t* unsorted;  // where lines are posts: the offsets of each (row, tile) in any order
+  uint32_t* marks;     // (blocks, words) of zeros where they do not fit shared memory, else null
   int64_t n_synapses;
   int32_t tile, n_tiles;
 };
