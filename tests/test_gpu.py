@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import test_plasticity
 from cases import SMALL, active, assert_product, bits, case, ids, procedural, typed, weights_of
 from test_random import GOLDEN, name
 
@@ -226,6 +227,27 @@ def test_graphs_drawn_on_the_device(gpu, monkeypatch, c):
 def test_golden_graphs_on_the_device(gpu, monkeypatch, graph):
     rows = drawn_on_the_device(gpu, monkeypatch, graph)
     assert (rows.hash()[:32], rows.n_synapses) == GOLDEN[graph]
+
+
+UPDATED = (
+    case("EventLinear", 63, 65),
+    case("EventFixedNumConn", 17, 31, 40, allow_multi_conn=True),
+    case("EventFixedNumConn", 140, 9001, 50),
+)
+
+
+@pytest.mark.parametrize("side", test_plasticity.SIDES)
+@pytest.mark.parametrize("c", UPDATED, ids=ids(UPDATED))
+def test_updates(gpu, c, side):
+    op = c.make("per-synapse", backend="gpu")
+    for options in test_plasticity.OPTIONS[:3]:
+        for dtype, spikes in (("float32", "bool"), ("float32", "float32"), ("bfloat16", "float32")):
+            update = test_plasticity.make(op, side, spikes=spikes, dtype=dtype, **options)
+            before = gpu and gpu()
+            test_plasticity.assert_update(update, update())
+            assert gpu is None or gpu() > before
+    mapped = jax.vmap(lambda w, o=op: update(o, w))(jnp.stack([update.weight, -update.weight]))
+    test_plasticity.assert_update(update, mapped[0])
 
 
 def test_silent_rows_do_not_count(gpu):

@@ -29,6 +29,9 @@ _HANDLERS = (
     "ProceduralWeightCotangent",
     "DrawCount",
     "DrawFill",
+    "RowsUpdateOnPre",
+    "RowsUpdateOnPost",
+    "DenseUpdate",
 )
 HOW_TO_INSTALL = 'pip install "eventops[cuda13]", or "eventops[cuda12]" for drivers of CUDA 12'
 
@@ -339,3 +342,30 @@ def draw(law, tile: int, n_tiles: int):
         return run("DrawFill", results, ptr)
 
     return ptr, fill
+
+
+# Updates of weights are made in the buffer of the weights, which the result is given.
+
+
+def _updating(name, weight, spikes, *operands, **attributes):
+    n_sets = spikes.shape[0] if spikes.ndim == 2 else 1
+    results = [jax.ShapeDtypeStruct(weight.shape, weight.dtype), *_lists(n_sets, spikes.shape[-1])]
+    call = jax.ffi.ffi_call(target(name), results, input_output_aliases={0: 0})
+    attributes = {key: np.int64(value) for key, value in attributes.items()}
+    return call(weight, spikes, *operands, **attributes)[0]
+
+
+def dense_update_on_pre(*operands, shape, tile, rule):
+    return _updating("DenseUpdate", *operands, on_post=False, soft=rule == "soft")
+
+
+def dense_update_on_post(*operands, shape, tile, rule):
+    return _updating("DenseUpdate", *operands, on_post=True, soft=rule == "soft")
+
+
+def rows_update_on_pre(*operands, shape, tile, rule):
+    return _updating("RowsUpdateOnPre", *operands, tile=tile, soft=rule == "soft")
+
+
+def rows_update_on_post(*operands, shape, tile, rule):
+    return _updating("RowsUpdateOnPost", *operands, tile=tile, soft=rule == "soft")

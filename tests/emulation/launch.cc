@@ -9,6 +9,7 @@
 #include "gpu_draw.cc"
 #include "gpu_procedural.cc"
 #include "gpu_rows.cc"
+#include "gpu_update.cc"
 
 namespace eventops::gpu {
 namespace {

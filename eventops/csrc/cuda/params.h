@@ -101,6 +101,21 @@ struct ProceduralParams {
   int32_t n_chunks, n_slices;
 };
 
+// Lines are the neurons that fire, partners those on the other side; see csrc/update.h.
+struct UpdateParams {
+  const void* spikes;       // (V, lines)
+  const void* trace;        // (V, partners)
+  const void* limits;       // (V, 2)
+  void* weight;             // (V, synapses), or (V, in, out)
+  const int32_t* ptr;       // of stored synapses, as the next two
+  const uint16_t* offsets;
+  const int32_t* position;  // of the weights of columns, else null
+  const int32_t* counts;    // see CompactParams; one list for each set
+  const int32_t* index;
+  int64_t n_lines, n_partners, n_synapses;
+  int32_t tile, n_tiles, n_chunks, blocks_per_set, soft;
+};
+
 }  // namespace eventops
 
 #endif  // EVENTOPS_CUDA_PARAMS_H_
