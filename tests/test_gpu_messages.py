@@ -9,7 +9,6 @@ import gpu_emulation
 import pytest
 from cases import run_python
 
-import eventops
 from eventops.backends import cpu, gpu
 
 pytestmark = [
@@ -63,8 +62,7 @@ print((ask() or b"nothing").decode())
 
 
 def answer(folder, question="EventopsGpuProblem", nvrtc_paths=()) -> str:
-    library = next(p for f in eventops.__path__ if (p := pathlib.Path(f) / "_native.so").exists())
-    arguments = [str(library), "\n".join(map(str, nvrtc_paths)), question]
+    arguments = [cpu.library()._name, "\n".join(map(str, nvrtc_paths)), question]
     done = subprocess.run(
         [sys.executable, "-S", "-c", ASK, *arguments],
         capture_output=True,
@@ -77,7 +75,10 @@ def answer(folder, question="EventopsGpuProblem", nvrtc_paths=()) -> str:
 
 DRIVERS = {
     "too old": (driver(version=11080), "too old.*CUDA 11.8.*install one of version 525 or newer"),
-    "lacks functions": (driver(symbols=SYMBOLS[1:]), "too old.*version 525"),
+    "lacks functions": (
+        driver(symbols=SYMBOLS[1:]),
+        "too old.*12.8, but lacks functions of it.*version 525",
+    ),
     "does not start": (
         driver(init=802),
         "does not start: cuInit fails with CUDA_ERROR_SYSTEM_NOT_READY",

@@ -71,9 +71,11 @@ Driver LoadDriver() {
       Symbol(library, "cuThreadExchangeStreamCaptureMode", &d.exchange_capture_mode) &&
       Symbol(library, "cuGetErrorName", &d.error_name) && Symbol(library, "cuGetErrorString", &d.error_text);
   int version = 0, count = 0, status = 0;
-  if (!complete || d.version(&version) != 0 || version < 12000) {
-    d.problem = "the NVIDIA driver is too old (it knows CUDA " + std::to_string(version / 1000) + "." +
-                std::to_string(version % 1000 / 10) + "); install one of version 525 or newer";
+  if (d.version != nullptr) d.version(&version);
+  if (!complete || version < 12000) {
+    const std::string knows = "it knows CUDA " + std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+    d.problem = "the NVIDIA driver is too old (" + knows + (version < 12000 ? "" : ", but lacks functions of it") +
+                "); install one of version 525 or newer";
   } else if ((status = d.init(0)) != 0) {
     d.problem = "the NVIDIA driver does not start: " + Text(d, "cuInit", status);
   } else if ((status = d.device_count(&count)) != 0 || count == 0) {
