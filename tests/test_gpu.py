@@ -38,7 +38,7 @@ DRAWN = (
     case("EventFixedNumConn", 6, 300_000, 20),
     case("EventFixedNumConn", 3, 3000, 2000, allow_self_conn=True),
     case("EventFixedTotalNum", 40, 200_003, 3000),
-    case("EventDistanceProb", 5, 100_000, Exponential(0.5, 100.0), periodic=True, seed=2),
+    case("EventDistanceProb", 3, 9000, Exponential(0.5, 40.0), periodic=True, seed=2),
 )
 
 
@@ -196,11 +196,11 @@ GRAPHS = (
     case("EventFixedProb", 150, 8193, 0.02),
     case("EventFixedNumConn", 20, 66_000, 1500, allow_multi_conn=True),
     case("EventFixedNumConn", 4, 300_000, 900, allow_multi_conn=True, allow_self_conn=True),
-    case("EventFixedNumConn", 300_000, 5, 900, efferent_target="pre"),
+    case("EventFixedNumConn", 150_000, 3, 300, efferent_target="pre"),
     case("EventFixedNumConn", 40, 20_001, 7, efferent_target="pre"),
     case("EventFixedNumConn", 12, 9001, 30, efferent_target="pre", allow_multi_conn=True),
     case("EventFixedNumConn", 50, 50, 70, efferent_target="pre", allow_multi_conn=True, seed=4),
-    case("EventFixedTotalNum", 30, 30, 9000, allow_multi_conn=True, allow_self_conn=False),
+    case("EventFixedTotalNum", 30, 30, 3000, allow_multi_conn=True, allow_self_conn=False),
     case("EventDistanceProb", 63, 42, Gaussian(0.9, 0.2), shapes=((7, 9), (7, 6)), extent=1.0),
     case("EventDistanceProb", 300, 300, Box(1.0, 20.0), allow_self_conn=False),
 )
