@@ -126,7 +126,7 @@ class Part:
             return
         reference = reference or cpu.unavailable() is not None
         count = _count_reference if reference else _count_native
-        if not reference and window == whole(graph) and gpu.can_draw(graph) and draws_on_gpu():
+        if not reference and window == whole(graph) and draws_on_gpu():
             count = _count_gpu
         self.ptr, self._fill = apart(lambda: count(graph, window, self.tile))
         self.n_synapses = apart(lambda: int(self.ptr[-1]))

@@ -14,7 +14,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from . import partition
-from .backends import IMPLEMENTATIONS, cpu, reference
+from .backends import IMPLEMENTATIONS, PLATFORMS, cpu, gpu, reference
 from .products import _bind, _front, _is_zero, _merge, _no_batched_graph, _run_eagerly
 
 # Synapses that a function is applied to at once: enough to hide what a turn of the loop costs, few enough to
@@ -30,8 +30,8 @@ def _primitive(name, abstract, lower, batch, jvp, multiple_results=False) -> Pri
     partition.needs_devices(primitive)
     batching.primitive_batchers[primitive] = functools.partial(batch, primitive)
     ad.primitive_jvps[primitive] = functools.partial(jvp, primitive)
-    for platform in (None, "cpu"):
-        kernel = functools.partial(lower, platform or "reference")
+    for platform, default in ((None, "reference"), ("cpu", "cpu"), ("cuda", "gpu")):
+        kernel = functools.partial(lower, default, platform)
         mlir.register_lowering(primitive, kernel, platform=platform)
     return primitive
 
@@ -66,17 +66,19 @@ def _like_weight(weight, *others, **params):
 # The built-in rules.
 
 
-def _lower_update(default, ctx, *args, backend, kind, side, **params):
+def _lower_update(default, platform, ctx, *args, backend, kind, side, **params):
     """Choose the kernel when the platform is known: the backend asked for, or the platform's default."""
-    if backend is None and default == "cpu" and cpu.unavailable() is not None:
+    if backend is None and default != "reference" and cpu.unavailable() is not None:
         cpu.warn_once()
         backend = "reference"
-    if backend not in (None, default, "reference"):
+    if backend is not None and PLATFORMS[backend] not in (None, (platform,)):
         raise NotImplementedError(
             f"eventops: weight updates do not run with backend {backend!r} on this device; use backend=None or "
             "'reference'"
         )
     backend = backend or default
+    if backend.startswith("gpu"):
+        gpu.register()
     kernel = IMPLEMENTATIONS[kind, f"update_on_{side}", backend]
     if backend == "reference":
         kernel = _reference(kind, side, ctx.avals_in[2])
@@ -149,7 +151,7 @@ def _no_derivative(primitive, primals, tangents, **params):
     )
 
 
-def _lower_native(kernel, multiple_results, default, ctx, *args, **params):
+def _lower_native(kernel, multiple_results, default, platform, ctx, *args, **params):
     if default != "cpu":
         raise NotImplementedError("eventops: this kernel runs on CPU devices only")
     return mlir.lower_fun(functools.partial(kernel, **params), multiple_results)(ctx, *args)

@@ -1,19 +1,23 @@
 """The gpu backend's kernels and launches, emulated on the host; on a machine with a GPU, ``-m gpu`` runs them there."""
 
 import dataclasses
+import json
 
 import gpu_emulation
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import test_plasticity
 from cases import SMALL, active, assert_product, bits, case, ids, procedural, typed, weights_of
+from test_random import GOLDEN, name
 
 import eventops as nn
 from eventops import backends, random
 from eventops.backends import gpu as gpu_backend
 from eventops.bench import gpu as bench
 from eventops.bench import oracle
+from eventops.profiles import Box, Exponential, Gaussian
 
 # What the sizes of SMALL do not reach: several slices of the events, several chunks of inputs, several tiles and
 # parts of a tile, gaps of several digits, bitmaps outside of shared memory.
@@ -33,6 +37,8 @@ DRAWN = (
     case("EventFixedProb", 3, 4000, 0.5),
     case("EventFixedNumConn", 6, 300_000, 20),
     case("EventFixedNumConn", 3, 3000, 2000, allow_self_conn=True),
+    case("EventFixedTotalNum", 40, 200_003, 3000),
+    case("EventDistanceProb", 3, 9000, Exponential(0.5, 40.0), periodic=True, seed=2),
 )
 
 
@@ -41,10 +47,14 @@ def with_drawn(cases):
     return both + [p for c in both if (p := procedural(c)) is not None]
 
 
+OTHER_RULES = [c for c in SMALL if c.kind in ("EventFixedTotalNum", "EventDistanceProb")]
 CASES = (
-    with_drawn(SMALL[4:20:4] + SMALL[22:24]) + with_drawn(LARGER) + [procedural(c) for c in DRAWN]
+    with_drawn(SMALL[4:20:4] + SMALL[22:24])
+    + [procedural(c) for c in OTHER_RULES[1::2]]
+    + with_drawn(LARGER)
+    + [procedural(c) for c in DRAWN]
 )
-ROWS = [procedural(c) for c in (*SMALL[16:18], SMALL[23], *DRAWN[:2])]
+ROWS = [procedural(c) for c in (*SMALL[16:18], SMALL[23], *DRAWN[:2], *OTHER_RULES)]
 # Every kernel once, for what is slow to check.
 FEW = (
     case("EventLinear", 131, 257),
@@ -53,6 +63,7 @@ FEW = (
     case("EventFixedNumConn", 17, 31, 40, allow_multi_conn=True),
     procedural(case("EventFixedNumConn", 63, 65, 5)),
     procedural(case("EventFixedProb", 64, 127, 0.9)),
+    procedural(case("EventDistanceProb", 60, 90, Exponential(1.0, 4.0), periodic=True, seed=2)),
 )
 
 
@@ -179,21 +190,64 @@ def test_drawn_equals_stored(gpu, c):
         np.testing.assert_array_equal(matrix[i], np.bincount(stored.row(i), minlength=c.n_out))
 
 
-GRAPHS = [
-    c for c in (*SMALL[6:17], SMALL[23], *DRAWN, *LARGER[2:5], *LARGER[7:]) if "Fixed" in c.kind
-]
+# Beside those with a golden hash: bitmaps and counters in device memory, several tiles, all rows of marks.
+GRAPHS = (
+    *DRAWN,
+    case("EventFixedProb", 150, 8193, 0.02),
+    case("EventFixedNumConn", 20, 66_000, 1500, allow_multi_conn=True),
+    case("EventFixedNumConn", 4, 300_000, 900, allow_multi_conn=True, allow_self_conn=True),
+    case("EventFixedNumConn", 150_000, 3, 300, efferent_target="pre"),
+    case("EventFixedNumConn", 40, 20_001, 7, efferent_target="pre"),
+    case("EventFixedNumConn", 12, 9001, 30, efferent_target="pre", allow_multi_conn=True),
+    case("EventFixedNumConn", 50, 50, 70, efferent_target="pre", allow_multi_conn=True, seed=4),
+    case("EventFixedTotalNum", 30, 30, 3000, allow_multi_conn=True, allow_self_conn=False),
+    case("EventDistanceProb", 63, 42, Gaussian(0.9, 0.2), shapes=((7, 9), (7, 6)), extent=1.0),
+    case("EventDistanceProb", 300, 300, Box(1.0, 20.0), allow_self_conn=False),
+)
+
+
+def drawn_on_the_device(gpu, monkeypatch, graph):
+    before = gpu and gpu()
+    monkeypatch.setattr(gpu_backend, "is_default_device", lambda: True)
+    rows = random.draw(graph)
+    assert gpu is None or gpu() > before
+    return rows
 
 
 @pytest.mark.parametrize("c", GRAPHS, ids=ids(GRAPHS))
 def test_graphs_drawn_on_the_device(gpu, monkeypatch, c):
-    """The CPU's, bit for bit; rules that only the host draws are drawn there."""
+    """The CPU's, bit for bit."""
     graph = c.make(1.0).graph
     expected = random.draw(graph, reference=True)
-    before = gpu and gpu()
-    monkeypatch.setattr(gpu_backend, "is_default_device", lambda: True)
-    found = random.draw(graph)
+    found = drawn_on_the_device(gpu, monkeypatch, graph)
     assert bits(found.ptr) == bits(expected.ptr) and bits(found.offsets) == bits(expected.offsets)
-    assert gpu is None or (gpu() > before) == gpu_backend.can_draw(graph)
+
+
+@pytest.mark.parametrize("graph", GOLDEN, ids=name)
+def test_golden_graphs_on_the_device(gpu, monkeypatch, graph):
+    rows = drawn_on_the_device(gpu, monkeypatch, graph)
+    assert (rows.hash()[:32], rows.n_synapses) == GOLDEN[graph]
+
+
+UPDATED = (
+    case("EventLinear", 63, 65),
+    case("EventFixedNumConn", 17, 31, 40, allow_multi_conn=True),
+    case("EventFixedNumConn", 140, 9001, 50),
+)
+
+
+@pytest.mark.parametrize("side", test_plasticity.SIDES)
+@pytest.mark.parametrize("c", UPDATED, ids=ids(UPDATED))
+def test_updates(gpu, c, side):
+    op = c.make("per-synapse", backend="gpu")
+    for options in test_plasticity.OPTIONS[:3]:
+        for dtype, spikes in (("float32", "bool"), ("float32", "float32"), ("bfloat16", "float32")):
+            update = test_plasticity.make(op, side, spikes=spikes, dtype=dtype, **options)
+            before = gpu and gpu()
+            test_plasticity.assert_update(update, update())
+            assert gpu is None or gpu() > before
+    mapped = jax.vmap(lambda w, o=op: update(o, w))(jnp.stack([update.weight, -update.weight]))
+    test_plasticity.assert_update(update, mapped[0])
 
 
 def test_silent_rows_do_not_count(gpu):
@@ -229,28 +283,42 @@ def test_arrays_that_lead_outside(gpu):
         pull(out)
 
 
-def test_the_benchmark(capsys):
-    """What ``python -m eventops.bench.gpu`` does, with other backends and small sizes."""
-    points = [
-        ("EventLinear", 40, None, "dense"),
-        ("EventFixedNumConn", 50, 5, "sparse"),
-        ("EventFixedProb", 40, 0.2, "procedural"),
-    ]
+def test_the_benchmark(capsys, monkeypatch, tmp_path):
+    """What ``python -m eventops.bench.gpu`` does, in its dry run."""
     settings = bench.SETTINGS | {"rounds": 3, "min_sample_s": 0.0, "warmup": 1}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bench, "SETTINGS", settings)
-        patch.setattr(bench, "PEERS", ("jnp-dense",))
-        record = bench.run(points, (0.1,), ("cpu",), steps=3)
-    assert [row["weight"] for row in record["points"]] == [
-        "per-synapse",
-        "scalar",
-        "per-synapse",
-        "scalar",
-    ]
+    monkeypatch.setattr(bench, "SETTINGS", settings)
+    monkeypatch.setattr(bench, "PEERS", ("jnp-dense",))
+    out = tmp_path / "results" / "gpu.json"
+    assert bench.main(["--dry-run", "--out", str(out)]) == 0
+    record = json.loads(out.read_text())
+    weights = ["per-synapse", "scalar", "per-synapse", "scalar"]
+    assert [row["weight"] for row in record["points"]] == weights
     for row in record["points"]:
         assert max(row["worst"].values()) <= 1
-        for name in ("cpu", "jnp-dense"):
-            assert row["seconds"][name]["call"] > 0 and row["seconds"][name]["scan"] > 0
+        for way in ("cpu", "jnp-dense"):
+            assert row["seconds"][way]["call"] > 0 and row["seconds"][way]["scan"] > 0
+    assert record["summary"]["scan: best other / ours, least"] > 0
     if backends.available()["gpu"] is not None:
         assert bench.main([]) == 1
         assert "eventops.bench.gpu: " in capsys.readouterr().err
+
+
+def test_the_summary_of_a_benchmark():
+    def row(gpu, other, brainevent, active):
+        seconds = {"gpu": gpu, "gpu-atomics": 1e-9, "bcoo": other, "brainevent": brainevent}
+        return {
+            "seconds": {name: {"call": t, "scan": t} for name, t in seconds.items()},
+            "active_bytes": active,
+        }
+
+    rows = [row(1.0, 2.0, 4.0, None), row(1.0, 16.0, 8.0, 2e8), row(1.0, 0.5, 1.0, 9e8)]
+    found = bench.summary({"points": rows, "read_bandwidth_bytes_per_s": 1e9})
+    assert found == {
+        "call: best other / ours, geometric mean": pytest.approx(2.0),
+        "call: best other / ours, least": 0.5,
+        "scan: best other / ours, geometric mean": pytest.approx(2.0),
+        "scan: best other / ours, least": 0.5,
+        "scan: ours / brainevent, most": 1.0,
+        "share of the read bandwidth beyond the cache, least": pytest.approx(0.2),
+    }
+    assert set(bench.summary({"points": [], "read_bandwidth_bytes_per_s": 1e9}).values()) == {None}

@@ -30,7 +30,8 @@ SOURCES = {
         "RowsGather",
         "RowsOuter",
     ),
-    "draw.cu": ("DrawCount", "DrawFill"),
+    "update.cu": ("UpdateStored", "UpdateDenseRows", "UpdateDenseColumns"),
+    "draw.cu": ("DrawCount", "DrawFill", "DrawUnsorted", "SortSegments"),
     "procedural.cu": ("ProceduralForward", "ProceduralForwardCount", "ProceduralGather"),
 }
 TYPES = (("float", "bool"), ("double", "double"), ("Float16", "float"), ("BFloat16", "bool"))
@@ -95,6 +96,8 @@ def test_ptx(source):
             assert re.search(r"(atom|red)\.global\.add\.u32", bodies["RowsScatterCount"])
             assert re.search(r"(atom|red)\.shared\.add\.u32", bodies["RowsForwardCount"])
             assert not re.search(r"\b(atom|red)\.", bodies["RowsForward"])  # one order, no race
+        if source == "update.cu":
+            assert not re.search(r"\b(atom|red)\.", text)  # each weight is one thread's
         if source == "procedural.cu":
             assert re.search(rf"(atom|red)(\.global)?\.add\.{real}", bodies["ProceduralForward"])
             assert re.search(r"(atom|red)(\.global)?\.add\.u32", bodies["ProceduralForwardCount"])
@@ -193,6 +196,21 @@ def test_lowering_for_a_gpu(kind):
     assert "while" not in text  # no loop over events
     on_cpu = lowered(step, op.weight, spikes, platform="cpu")
     assert f"@eventops_{kind}Forward" in on_cpu and "eventops_gpu" not in on_cpu
+
+
+@pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
+@pytest.mark.parametrize("kind", ("Dense", "Rows"))
+def test_lowering_of_updates_for_a_gpu(kind):
+    """The default on an NVIDIA device is the kernel, in the buffer of the weights."""
+    op = nn.EventLinear(8, 6, 0.5) if kind == "Dense" else OPERATORS["Rows"](None).with_columns()
+    weight = jnp.ones((8, 6) if kind == "Dense" else op.n_synapses)
+    for side, firing, others in (("pre", 8, 6), ("post", 6, 8)):
+        update = getattr(op, f"update_on_{side}")
+        operands = weight, jnp.ones(firing, bool), jnp.ones(others)
+        text = lowered(update, *operands)
+        name = "DenseUpdate" if kind == "Dense" else f"RowsUpdateOn{side.title()}"
+        assert f"@eventops_gpu_{name}" in text and "output_operand_alias" in text
+        assert "eventops_gpu" not in lowered(update, *operands, platform="cpu")
 
 
 def test_a_named_backend_runs_or_raises(monkeypatch):

@@ -103,6 +103,14 @@ IMPLEMENTATIONS = MappingProxyType(
         ("generated", "forward", "gpu-atomics"): gpu.generated,
         ("generated", "spike_cotangent", "gpu-atomics"): gpu.generated,
         ("generated", "weight_cotangent", "gpu-atomics"): gpu.generated,
+        ("dense", "update_on_pre", "gpu"): gpu.dense_update_on_pre,
+        ("dense", "update_on_post", "gpu"): gpu.dense_update_on_post,
+        ("rows", "update_on_pre", "gpu"): gpu.rows_update_on_pre,
+        ("rows", "update_on_post", "gpu"): gpu.rows_update_on_post,
+        ("dense", "update_on_pre", "gpu-atomics"): gpu.dense_update_on_pre,
+        ("dense", "update_on_post", "gpu-atomics"): gpu.dense_update_on_post,
+        ("rows", "update_on_pre", "gpu-atomics"): gpu.rows_update_on_pre,
+        ("rows", "update_on_post", "gpu-atomics"): gpu.rows_update_on_post,
     }
 )
 

@@ -29,10 +29,13 @@ _HANDLERS = (
     "ProceduralWeightCotangent",
     "DrawCount",
     "DrawFill",
+    "RowsUpdateOnPre",
+    "RowsUpdateOnPost",
+    "DenseUpdate",
 )
 HOW_TO_INSTALL = 'pip install "eventops[cuda13]", or "eventops[cuda12]" for drivers of CUDA 12'
 
-# Inputs that one block compacts (csrc/cuda/params.h); bitmaps that fit shared memory (csrc/gpu_procedural.cc).
+# Inputs that one block compacts (csrc/cuda/params.h); bitmaps that fit shared memory (csrc/gpu_lines.h).
 _CHUNK = 8192
 _BITMAP_BYTES = 16 << 10
 # Enough blocks to fill the largest device; partial sums take at most so many bytes.
@@ -48,7 +51,7 @@ def register() -> str | None:
     library, reason = cpu.library(), cpu.unavailable()
     if library is None:
         return reason
-    library.EventopsGpuProblem.restype = ctypes.c_char_p
+    library.EventopsGpuProblem.restype = library.EventopsNvrtcProblem.restype = ctypes.c_char_p
     arguments = (str(sources()), "\n".join(nvrtc_paths()), str(_cache_folder() or ""))
     library.EventopsGpuSetup(*(os.fsencode(a) for a in arguments))
     for name in _HANDLERS:
@@ -79,17 +82,23 @@ def unavailable() -> str | None:
     problem = cpu.library().EventopsGpuProblem()
     if problem is not None:
         return problem.decode()
-    if importlib.util.find_spec("jax_plugins") is None:
+    if not _has_plugin():
         return f"JAX has no CUDA plugin here; {HOW_TO_INSTALL}"
-    if not any(os.path.exists(path) for path in nvrtc_paths()):
-        return f"NVRTC, which compiles the kernels, is not installed; {HOW_TO_INSTALL}"
-    return None
+    problem = cpu.library().EventopsNvrtcProblem()
+    return None if problem is None else problem.decode()
+
+
+def _has_plugin() -> bool:
+    """Whether JAX's plugin for NVIDIA GPUs is installed: jax_plugins.xla_cuda12 or a newer one."""
+    spec = importlib.util.find_spec("jax_plugins")
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    return any(any(pathlib.Path(folder).glob("xla_cuda*")) for folder in folders)
 
 
 def is_default_device() -> bool:
     """Whether JAX puts new arrays on an NVIDIA GPU."""
     (device,) = jnp.zeros(()).devices()
-    return device.platform == "gpu" and "nvidia" in device.device_kind.lower()
+    return device.platform == "gpu" and "cuda" in device.client.platform_version
 
 
 def nvrtc_paths() -> list[str]:
@@ -109,13 +118,13 @@ def nvrtc_paths() -> list[str]:
 
 
 def _cache_folder() -> pathlib.Path | None:
-    """Where cubins are kept: a folder of our own in the user's cache, which the library makes for us alone."""
+    """Where cubins are kept: a folder of their own in the user's cache, which the library makes for this user alone."""
     given = os.environ.get("EVENTOPS_CACHE")
-    if given is not None:
-        return pathlib.Path(given) if given else None
+    if given == "":
+        return None
     try:
         base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-        folder = pathlib.Path(base) / "eventops"
+        folder = pathlib.Path(given or pathlib.Path(base) / "eventops")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except (OSError, RuntimeError):
         return None
@@ -256,12 +265,20 @@ def generated(*operands, **parameters):
     )
 
 
-def _bitmaps(law, blocks: int) -> jax.ShapeDtypeStruct:
-    """Bits for the partners of a line that are taken; some rules need none."""
+def _candidates(law) -> int:
+    """How many neurons of the other side a line chooses from without repeats, and so marks those taken."""
     from .. import random
 
-    needed = law.rule == random.FIXED_POST and not law.allow_multi
-    return _bitmap(law.n_out if needed else 0, blocks)
+    if law.allow_multi or law.rule in (random.BERNOULLI, random.DISTANCE):
+        return 0
+    if law.rule == random.FIXED_PRE:
+        return law.n_in if law.n_selected == -1 else law.n_selected
+    return law.n_out
+
+
+def _bitmaps(law, blocks: int) -> jax.ShapeDtypeStruct:
+    """Bits for the partners of a line that are taken; some rules need none."""
+    return _bitmap(_candidates(law), blocks)
 
 
 def _bitmap(n: int, blocks: int) -> jax.ShapeDtypeStruct:
@@ -280,29 +297,26 @@ def _procedural_call(name, results, law, *operands, **more):
 
 def _law(law, tile):
     """Arrays and attributes that describe a graph, and how wide the blocks are that draw it."""
-    from .. import random
+    from .. import lattice, random
 
-    if law.rule not in (random.BERNOULLI, random.FIXED_POST):
-        raise NotImplementedError(
-            "eventops: the GPU draws independent pairs and fixed out-degrees; for a fixed total number or a probability by "
-            "distance use storage='sparse', or backend='reference'"
-        )
-    (*arrays, _), attributes = random.native_arguments(law, random.whole(law), tile=tile)
-    # A thread draws four numbers at once: blocks as wide as a line is long.
-    degree = law.prob * law.n_out if law.rule == random.BERNOULLI else law.conn_num
-    return arrays, attributes | dict(threads=np.int64(min(256, max(32, 32 * int(degree // 128)))))
-
-
-def can_draw(law) -> bool:
-    """Whether the rows of a graph can be drawn in order: those without repeats whose lines are rows."""
-    from .. import random
-
-    return law.rule == random.BERNOULLI or (law.rule == random.FIXED_POST and not law.allow_multi)
+    arrays, attributes = random.native_arguments(law, random.whole(law), tile=tile)
+    # A thread draws two or four numbers at once: blocks as wide as a line, or a level of a lattice, is long.
+    n_lines, n_levels = law.n_out if law.rule == random.FIXED_PRE else law.n_in, 1
+    if law.rule == random.DISTANCE:
+        levels = lattice.levels(law.lattice)
+        n_levels = max(1, levels.exponent.size // max(1, levels.classes.size - 1))
+    length = law.expected_synapses() / n_lines / n_levels
+    return arrays, attributes | dict(threads=np.int64(min(256, max(32, 32 * int(length // 128)))))
 
 
 def draw(law, tile: int, n_tiles: int):
     """Row pointers of a graph, and the function of their last one that draws the offsets."""
-    blocks = max(1, min(4 * _BLOCKS, law.n_in))
+    from .. import random
+
+    by_post = law.rule == random.FIXED_PRE
+    words = -(-max(law.n_out, _candidates(law)) // 32)
+    blocks = min(4 * _BLOCKS, law.n_out if by_post else law.n_in, _PARTIAL_BYTES // (4 * words))
+    blocks = max(1, blocks)
     arrays, attributes = _law(law, tile)
     attributes |= dict(blocks=np.int64(blocks))
 
@@ -314,11 +328,44 @@ def draw(law, tile: int, n_tiles: int):
             return jax.jit(call)(*arrays, *more)
 
     counts = jax.ShapeDtypeStruct((law.n_in * n_tiles,), np.int32)
-    counts = run("DrawCount", [counts, _bitmaps(law, blocks)])
-    ptr = jnp.concatenate([jnp.zeros(1, np.int32), jnp.cumsum(counts, dtype=np.int32)])
+    bits = _bitmaps(law, blocks)
+    ptr = run("DrawCount", [counts, bits])
+    ptr = jnp.concatenate([jnp.zeros(1, np.int32), jnp.cumsum(ptr, dtype=np.int32)])
 
     def fill(length):
+        """Posts that are lines are put into their rows in any order first; repeats cannot be sorted there."""
         offsets = jax.ShapeDtypeStruct((length,), np.uint16)
-        return run("DrawFill", [offsets, _bitmaps(law, blocks), _bitmap(law.n_out, blocks)], ptr)
+        nothing = jax.ShapeDtypeStruct((0,), np.uint16)
+        results = [offsets, bits, _bitmap(0 if by_post else law.n_out, blocks)]
+        results += [counts if by_post else jax.ShapeDtypeStruct((0,), np.int32)]
+        results += [offsets if by_post and law.allow_multi else nothing]
+        return run("DrawFill", results, ptr)
 
     return ptr, fill
+
+
+# Updates of weights are made in the buffer of the weights, which the result is given.
+
+
+def _updating(name, weight, spikes, *operands, **attributes):
+    n_sets = spikes.shape[0] if spikes.ndim == 2 else 1
+    results = [jax.ShapeDtypeStruct(weight.shape, weight.dtype), *_lists(n_sets, spikes.shape[-1])]
+    call = jax.ffi.ffi_call(target(name), results, input_output_aliases={0: 0})
+    attributes = {key: np.int64(value) for key, value in attributes.items()}
+    return call(weight, spikes, *operands, **attributes)[0]
+
+
+def dense_update_on_pre(*operands, shape, tile, rule):
+    return _updating("DenseUpdate", *operands, on_post=False, soft=rule == "soft")
+
+
+def dense_update_on_post(*operands, shape, tile, rule):
+    return _updating("DenseUpdate", *operands, on_post=True, soft=rule == "soft")
+
+
+def rows_update_on_pre(*operands, shape, tile, rule):
+    return _updating("RowsUpdateOnPre", *operands, tile=tile, soft=rule == "soft")
+
+
+def rows_update_on_post(*operands, shape, tile, rule):
+    return _updating("RowsUpdateOnPost", *operands, tile=tile, soft=rule == "soft")

@@ -16,11 +16,11 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from . import figures_cost, figures_degrees, figures_map, figures_time, findings
+from . import figures_cost, figures_degrees, figures_devices, figures_map, figures_time, findings
 from .figures_style import INK, PAPER, theme
 
 NAMES = ("map", "answer", "time", "events", "population", "memory", "speedup", "roofline", "build")
-NAMES += ("degrees", "generators")
+NAMES += ("devices", "degrees", "generators")
 # For the head of a README; the page has the same lines, for every configuration, in "time".
 HERO = "hero"
 
@@ -33,6 +33,8 @@ def _draw(name: str, table: pd.DataFrame, view: pd.DataFrame, machine: dict, deg
         return figures_time.speedup(table, view)
     if name in ("degrees", "generators"):
         return getattr(figures_degrees, name)(degrees)
+    if name == "devices":
+        return figures_devices.both_devices(view)
     if name == "roofline":
         return figures_cost.roofline(view, machine)
     module = figures_time if hasattr(figures_time, name) else figures_cost

@@ -224,7 +224,7 @@ def smallest(view: pd.DataFrame) -> dict[str, tuple[list[str], float]]:
     return found
 
 
-def _crossing(rate: np.ndarray, ratio: np.ndarray) -> float | None:
+def crossing(rate: np.ndarray, ratio: np.ndarray) -> float | None:
     """The first rate at which the ratio falls through 1, on a line in log-log; None if never."""
     x, y = np.log(rate), np.log(ratio)
     for i in range(len(x) - 1):
@@ -252,7 +252,7 @@ def crossovers(view: pd.DataFrame, peer: str = DENSE) -> pd.DataFrame:
             row["reason"] = "; ".join(r for r in left_out["reason"].unique() if r)
         else:
             rate = good["rate"].to_numpy()
-            at = _crossing(rate, good["ratio"].to_numpy())
+            at = crossing(rate, good["ratio"].to_numpy())
             if good["ratio"].iloc[0] < 1:
                 row |= {"kind": "below", "rate": rate[0]}
             elif at is None:
@@ -262,7 +262,7 @@ def crossovers(view: pd.DataFrame, peer: str = DENSE) -> pd.DataFrame:
                 for side in ("lo", "hi"):
                     bound = good[f"ratio_{side}"].to_numpy()
                     if np.all(bound > 0):
-                        edge = _crossing(rate, bound)
+                        edge = crossing(rate, bound)
                         row["low" if side == "lo" else "high"] = np.nan if edge is None else edge
         rows.append(row)
     return pd.DataFrame(

@@ -42,6 +42,14 @@ POINTS = (
 STEPS = 200
 # A dense matrix of more bytes is not made.
 DENSE_BYTES = 8 << 30
+# Of an H100 and an H200: active bytes beyond this come from memory.
+L2_BYTES = 50 << 20
+# For --dry-run: the same steps on the CPU, so that they can be tried where there is no GPU.
+SMALL = (
+    ("EventLinear", 40, None, "dense"),
+    ("EventFixedNumConn", 50, 5, "sparse"),
+    ("EventFixedProb", 40, 0.2, "procedural"),
+)
 
 
 def operator(point, weight: str, backend: str):
@@ -165,6 +173,7 @@ def run(points=POINTS, rates=RATES, ours=OURS, steps=STEPS, say=print) -> dict:
                 spikes = vectors(one.in_size, rate)
                 row = {"point": list(point), "weight": weight, "rate": rate, "bytes": one.nbytes}
                 row["worst"] = {b: max(check(op, s) for s in spikes[:1]) for b, op in ops.items()}
+                row["active_bytes"] = active_bytes(one, spikes, point, weight)
                 row["absent"] = {k: v for k, v in others.items() if isinstance(v, str)}
                 verified = {k: w for k, w in ways.items() if row["worst"].get(k, 0) <= 1}
                 row["seconds"] = measure(verified, spikes, steps)
@@ -172,6 +181,56 @@ def run(points=POINTS, rates=RATES, ours=OURS, steps=STEPS, say=print) -> dict:
                 rows.append(row)
                 say(_line(row))
     return {"points": rows}
+
+
+def active_bytes(op, spikes: np.ndarray, point, weight: str) -> float | None:
+    """Bytes of the rows of the active inputs, on average; None where nothing is stored."""
+    if point[3] == "procedural":
+        return None
+    each = 4 if point[3] == "dense" else 2 if weight == "scalar" else 6
+    return float(spikes.sum(axis=1).mean() * each * op.n_synapses / op.in_size)
+
+
+def summary(record: dict, ours: str = "gpu") -> dict[str, float | None]:
+    """How the record stands beside what was aimed at; None where there is no row to tell.
+
+    Returns
+    -------
+    dict
+        For each way of calling the geometric mean and the least of *time of the best other way / our time*; the most of
+        *our time / brainevent's* per step of a scan; the least share of the read bandwidth where the active rows
+        exceed the second-level cache.
+    """
+    found: dict[str, float | None] = {}
+    for mode in ("call", "scan"):
+        speed = []
+        for row in record["points"]:
+            others = [
+                t[mode] for name, t in row["seconds"].items() if name not in OURS and mode in t
+            ]
+            own = row["seconds"].get(ours, {}).get(mode)
+            if own and others:
+                speed.append(min(others) / own)
+        found[f"{mode}: best other / ours, geometric mean"] = _or_none(speed, _geomean)
+        found[f"{mode}: best other / ours, least"] = _or_none(speed, min)
+    share, per_step = [], []
+    for row in record["points"]:
+        own, peer = (row["seconds"].get(name, {}).get("scan") for name in (ours, "brainevent"))
+        if own and peer:
+            per_step.append(own / peer)
+        if own and (row["active_bytes"] or 0) > L2_BYTES:
+            share.append(row["active_bytes"] / own / record["read_bandwidth_bytes_per_s"])
+    found["scan: ours / brainevent, most"] = _or_none(per_step, max)
+    found["share of the read bandwidth beyond the cache, least"] = _or_none(share, min)
+    return found
+
+
+def _or_none(values: list, function) -> float | None:
+    return float(function(values)) if values else None
+
+
+def _geomean(values: list) -> float:
+    return math.exp(sum(map(math.log, values)) / len(values))
 
 
 def _line(row) -> str:
@@ -188,21 +247,27 @@ def main(arguments: list[str]) -> int:
     """Write the record; 1 if anything was wrong."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, default=Path("gpu.json"))
+    parser.add_argument("--dry-run", action="store_true", help="the same steps, small, on the CPU")
     options = parser.parse_args(arguments)
-    reason = backends.available()["gpu"]
-    if reason is None and jax.default_backend() != "gpu":
+    reason = None if options.dry_run else backends.available()["gpu"]
+    if reason is None and not options.dry_run and jax.default_backend() != "gpu":
         reason = "JAX's default device is no GPU; set JAX_PLATFORMS=cuda,cpu"
     if reason is not None:
         print(f"eventops.bench.gpu: {reason}", file=sys.stderr)
         return 1
-    jax.config.update("jax_bcoo_cusparse_lowering", True)
+    ours = ("cpu",) if options.dry_run else OURS
+    jax.config.update("jax_bcoo_cusparse_lowering", not options.dry_run)
     record = {
         "device": jax.devices()[0].device_kind,
         "versions": machine.versions(),
-        "read_bandwidth_bytes_per_s": read_bandwidth(),
+        "read_bandwidth_bytes_per_s": read_bandwidth(1 << 20 if options.dry_run else 1 << 30),
     }
-    record |= run()
+    record |= run(SMALL, (0.1,), ours, 3) if options.dry_run else run()
+    record["summary"] = summary(record, ours[0])
+    options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(record, indent=1))
+    for name, value in record["summary"].items():
+        print(f"{name}: {'no row tells' if value is None else format(value, '.3g')}")
     wrong = [row for row in record["points"] if max(row["worst"].values()) > 1]
     print(f"{len(record['points'])} points, {len(wrong)} wrong; {options.out}")
     return 1 if wrong else 0

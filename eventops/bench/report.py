@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from . import figures, findings, report_first, report_parts
+from . import devices, figures, findings, report_first, report_parts
 from . import machine as this_machine
 from .figures_style import GRID, INK, PALETTE, PAPER, percent, si, times
 
@@ -42,6 +42,7 @@ SECTIONS = (
     ("build", "Build time"),
     ("graphs", "Graphs"),
     ("kernels", "Beyond products"),
+    ("devices", "CPU and GPU"),
     ("networks", "Networks"),
     ("machine", "Machine"),
     ("again", "Reproduce this"),
@@ -262,7 +263,9 @@ def write(
     ]
     whole = [] if networks is None else networks.to_dict("records")
     beyond = [] if kernels is None else kernels.to_dict("records")
-    empty = {name for name, found in (("networks", whole), ("kernels", beyond)) if not found}
+    both = devices.crossovers(devices.compared(table)).to_dict("records")
+    optional = {"networks": whole, "kernels": beyond, "devices": both}
+    empty = {name for name, found in optional.items() if not found}
     job_rows = report_parts.job_rows(table, jobs)
     for row in job_rows:
         row["link"] = relative(row["record"], out)
@@ -291,6 +294,7 @@ def write(
         if beyond
         else "",
         sections=[s for s in SECTIONS if s[0] not in empty],
+        devices=both,
         facts=facts(machine),
         title=title(machine, config),
         machine=machine,

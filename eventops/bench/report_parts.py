@@ -27,6 +27,7 @@ CAPTIONS = {
     "speedup": "Time of each other method over that of eventops, with 95 % intervals",
     "roofline": "Bytes moved per second against the measured read bandwidth",
     "build": "Time to construct, to lower and compile, and of the first call",
+    "devices": "Time on the CPU and on the GPU against firing rate, and where the GPU overtakes",
     "degrees": "Degrees of the graphs of this run beside the exact law of their rule",
     "generators": "Degrees drawn by eventops and by other generators beside the exact law",
 }
@@ -34,7 +35,7 @@ CAPTIONS = {
 SUBJECTS = {
     **dict.fromkeys(("answer", "time", "map", "smallest", "hero"), "Answer"),
     **dict.fromkeys(("events", "population", "memory"), "Claims"),
-    **dict.fromkeys(("speedup", "roofline", "build"), "Cost"),
+    **dict.fromkeys(("speedup", "roofline", "build", "devices"), "Cost"),
     **dict.fromkeys(("degrees", "generators"), "Graphs"),
 }
 

@@ -190,9 +190,11 @@ def _twin(small, make, result):
             yield _graph_is_reference(op, where)
         if result["graph_hash"] is None:  # the graph itself was too large
             yield from _statistics(op, small, where, result)
-    # Delays and updates have kernels for the CPU and a reference, and none for the GPU yet.
-    if small["operator"] in HAS_BACKEND and small["device"] == "cpu":
-        yield from checks_time.delays(op, small, where)
+    if small["operator"] in HAS_BACKEND:
+        if (
+            small["device"] == "cpu"
+        ):  # delays have a kernel for the CPU and a reference, and none for the GPU yet
+            yield from checks_time.delays(op, small, where)
         if op.weight.ndim:
             yield from checks_time.updates(op, small, where)
 

@@ -128,7 +128,7 @@ ffi::Error Fill(ffi::ThreadPool& pool, const Graph& graph, const int32_t* ptr, i
 
 ffi::Error ReadParts(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law, int64_t ptr_length,
                      ffi::Dictionary attrs, Graph* graph) {
-  ffi::Error error = ReadGraph(selected, gaps, &law, attrs, graph);
+  ffi::Error error = ReadGraph(selected, gaps, law, attrs, graph);
   if (error.failure()) return error;
   if (ptr_length != graph->pre.size() * graph->n_tiles + 1) return Invalid("draw: ptr has the wrong length");
   return ffi::Error::Success();

@@ -105,8 +105,8 @@ struct File {
 std::string ReadSources(const char* source, std::vector<File>* files) {
   const std::string cuda = places.sources + "/cuda/";
   *files = {{source, ""}, {"device.cuh", ""}, {"line.cuh", ""}, {"params.h", ""}, {"numbers.h", ""}, {"philox.h", ""},
-            {"cstdint", kCstdint}, {"cstring", kCstring}};
-  for (size_t i = 0; i < 6; ++i) {
+            {"lattice.h", ""}, {"rule.h", ""}, {"cstdint", kCstdint}, {"cstring", kCstring}};
+  for (size_t i = 0; i < 8; ++i) {
     const std::string path = (i < 4 ? cuda : places.sources + "/") + (*files)[i].name;
     if (!ReadFile(path, &(*files)[i].text)) return "the package lacks " + path + "; install eventops again";
   }
@@ -220,6 +220,11 @@ std::string Compile(const char* source, Types types, const std::string& arch, Fo
   problem = RunNvrtc(*nvrtc, files, options, form, image);
   if (problem.empty() && kept) WriteCache(key, *image);
   return problem;
+}
+
+std::string NvrtcProblem(int newest) {
+  const Nvrtc* nvrtc = nullptr;
+  return Find(newest, &nvrtc);
 }
 
 }  // namespace eventops::gpu

@@ -14,6 +14,9 @@ enum class Form { kPtx, kCubin };
 // or nothing. Cubins are kept on disk.
 std::string Compile(const char* source, Types types, const std::string& arch, Form form, int newest, std::string* image);
 
+// What is wrong with the NVRTC that is there, or nothing.
+std::string NvrtcProblem(int newest);
+
 }  // namespace eventops::gpu
 
 #endif  // EVENTOPS_GPU_COMPILE_H_

@@ -71,9 +71,11 @@ Driver LoadDriver() {
       Symbol(library, "cuThreadExchangeStreamCaptureMode", &d.exchange_capture_mode) &&
       Symbol(library, "cuGetErrorName", &d.error_name) && Symbol(library, "cuGetErrorString", &d.error_text);
   int version = 0, count = 0, status = 0;
-  if (!complete || d.version(&version) != 0 || version < 12000) {
-    d.problem = "the NVIDIA driver is too old (it knows CUDA " + std::to_string(version / 1000) + "." +
-                std::to_string(version % 1000 / 10) + "); install one of version 525 or newer";
+  if (d.version != nullptr) d.version(&version);
+  if (!complete || version < 12000) {
+    const std::string knows = "it knows CUDA " + std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+    d.problem = "the NVIDIA driver is too old (" + knows + (version < 12000 ? "" : ", but lacks functions of it") +
+                "); install one of version 525 or newer";
   } else if ((status = d.init(0)) != 0) {
     d.problem = "the NVIDIA driver does not start: " + Text(d, "cuInit", status);
   } else if ((status = d.device_count(&count)) != 0 || count == 0) {
@@ -204,5 +206,12 @@ std::string SharedBytes(const Stream& stream, int64_t* bytes) {
 // Null if there is a device, or why there is none. Starts no context.
 EVENTOPS_EXPORT const char* EventopsGpuProblem() {
   const std::string& problem = eventops::gpu::TheDriver().problem;
+  return problem.empty() ? nullptr : problem.c_str();
+}
+
+// Null if there is an NVRTC that this driver's kernels can be compiled with, or why there is none.
+EVENTOPS_EXPORT const char* EventopsNvrtcProblem() {
+  thread_local std::string problem;
+  problem = eventops::gpu::NvrtcProblem(eventops::gpu::TheDriver().newest);
   return problem.empty() ? nullptr : problem.c_str();
 }

@@ -102,7 +102,7 @@ struct Graph {
   void DrawDistance(const GapTable& gaps, int64_t pre, Emit emit) const {
     PhiloxKey accept = Key(pre);
     accept.lane = kAcceptLane;
-    lattice.Targets(Key(pre), accept, gaps, pre, [&](int64_t post) {
+    DrawLattice(Key(pre), accept, gaps, lattice, pre, [&](int64_t post) {
       if (allow_self || post != pre) emit(post);
     });
   }
@@ -118,11 +118,9 @@ inline Range Drawn(const Graph& graph) {
   return {place(graph.pre.begin), place(graph.pre.end)};
 }
 
-// `selected` may be empty if all pre neurons have connections. Without a `law` the buffers are on a device: what they hold
-// cannot be read here, and rules that need a law are refused.
-inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, const ffi::AnyBuffer* law,
-                            ffi::Dictionary attrs, Graph* graph) {
-  const bool on_device = law == nullptr;
+// `selected` may be empty if all pre neurons have connections. What buffers on a device hold cannot be checked here.
+inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law, ffi::Dictionary attrs,
+                            Graph* graph, bool on_device = false) {
   bool complete = true;
   const auto get = [&](const char* name) {
     auto value = attrs.get<int64_t>(name);
@@ -134,12 +132,11 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, const 
             static_cast<const int32_t*>(selected.untyped_data()),
             get("n_selected"), gaps.untyped_data(),
             static_cast<int64_t>(gaps.element_count()) / 1024,
-            on_device ? nullptr : static_cast<const uint32_t*>(law->untyped_data()),
-            on_device ? 0 : static_cast<int64_t>(law->element_count()), {},
+            static_cast<const uint32_t*>(law.untyped_data()), static_cast<int64_t>(law.element_count()), {},
             {get("pre_begin"), get("pre_end")}, {get("post_begin"), get("post_end")}};
   if (!complete) return Invalid("draw: an attribute is missing");
   if (selected.element_type() != ffi::DataType::S32 || gaps.element_type() != ffi::DataType::U32 ||
-      (!on_device && law->element_type() != ffi::DataType::U32)) {
+      law.element_type() != ffi::DataType::U32) {
     return Invalid("draw: selected must be int32, gaps and law uint32");
   }
   if (graph->n_in <= 0 || graph->n_out <= 0 || graph->tile <= 0 || graph->tile > 65536 ||
@@ -165,14 +162,12 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, const 
     if (graph->n_digits < 1 || graph->n_digits > kMostDigits) return Invalid("draw: a Bernoulli graph needs a table of gaps");
     return ffi::Error::Success();
   }
-  if (on_device && (graph->rule == kFixedTotal || graph->rule == kDistance)) {
-    return Invalid("draw: this rule is drawn on the host");
-  }
   if (graph->rule == kFixedTotal) {
     if (graph->n_law != graph->n_in) return Invalid("draw: a fixed total needs the number of each row");
     return ffi::Error::Success();
   }
   if (graph->rule == kDistance) {
+    if (on_device) return ffi::Error::Success();  // the kernels look at it
     const bool read = graph->lattice.Read(graph->law, graph->n_law, graph->n_in, graph->n_out, graph->n_digits);
     return read ? ffi::Error::Success() : Invalid("draw: law is no lattice of these sizes");
   }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "gaps.h"
+#include "lattice.h"
 #include "words.h"
 
 namespace eventops {
@@ -28,6 +29,41 @@ void DrawBernoulli(const PhiloxKey& key, const GapTable& table, const Candidates
   const uint64_t n = static_cast<uint64_t>(candidates.Count());
   if (candidates.skip < 0) return DrawPositions(key, table, n, emit);
   DrawPositions(key, table, n, [&](int64_t position) { emit(candidates.At(position)); });
+}
+
+// The targets of a pre neuron of a lattice, in no order, none twice. `accept` is the line of the numbers that candidates
+// are kept by.
+template <typename Emit>
+void DrawLattice(const PhiloxKey& key, const PhiloxKey& accept, const GapTable& gaps, const Lattice& lattice, int64_t pre,
+                 Emit emit) {
+  constexpr int kAtOnce = 64;
+  const Lattice::Row row = lattice.RowOf(pre);
+  PhiloxWords words(key), kept(accept);
+  uint32_t n_draws = 0;
+  for (int64_t l = row.first_level; l < row.end_level; ++l) {
+    const Lattice::Level level = lattice.LevelOf(l);
+    const int64_t n_digits = std::min<int64_t>(level.n_digits, kMostDigits);
+    // Which candidates are kept is what a processor cannot foresee: they are found first, then looked at
+    // without a branch.
+    uint32_t found[kAtOnce];
+    for (int64_t i = level.first; i < level.end;) {
+      int n_found = 0;
+      for (; i < level.end && n_found < kAtOnce; ++i) {
+        const uint64_t left = static_cast<uint64_t>(level.end - i);
+        i += static_cast<int64_t>(gaps.Draw(words, key, &n_draws, left, level.first_digit, n_digits));
+        if (i >= level.end) break;
+        found[n_found++] = static_cast<uint32_t>(i);
+      }
+      int64_t posts[kAtOnce];
+      int n_posts = 0;
+      for (int k = 0; k < n_found; ++k) {
+        bool inside;
+        posts[n_posts] = lattice.Post(row, found[k], &inside);
+        n_posts += (kept.Next64() <= lattice.Threshold(found[k])) & inside;
+      }
+      for (int k = 0; k < n_posts; ++k) emit(posts[k]);
+    }
+  }
 }
 
 // Scratch of one thread: a bitmap over the candidates, with one summary bit for each of its words.

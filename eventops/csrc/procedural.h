@@ -121,7 +121,7 @@ void SumOfRows(ffi::ThreadPool& pool, const Graph& graph, double prob, const Sha
 inline ffi::Error ReadProduct(const ffi::AnyBuffer& pre, const ffi::AnyBuffer& post, const ffi::AnyBuffer& weight,
                               const ffi::AnyBuffer& selected, const ffi::AnyBuffer& gaps, const ffi::AnyBuffer& law,
                               ffi::Dictionary attrs, Graph* graph, Shape* shape, bool generated = false) {
-  ffi::Error error = ReadGraph(selected, gaps, &law, attrs, graph);
+  ffi::Error error = ReadGraph(selected, gaps, law, attrs, graph);
   if (error.failure()) return error;
   if (graph->rule == kFixedPre) return Invalid("procedural products need a rule whose lines are rows");
   if (graph->pre.size() != graph->n_in || graph->post.size() != graph->n_out) {

@@ -12,22 +12,9 @@
 #include "compact.h"
 #include "ffi_util.h"
 #include "rows.h"
+#include "rule.h"
 
 namespace eventops {
-
-// The new weight of a synapse; `change` is the spike's value times the partner's trace. What is not a number
-// stays that.
-template <typename A, bool kSoft>
-struct UpdateRule {
-  A low, high;
-
-  A operator()(A weight, A change) const {
-    if (kSoft) change *= change > A(0) ? high - weight : weight - low;
-    const A next = weight + change;
-    const A above = next < low ? low : next;
-    return above > high ? high : above;
-  }
-};
 
 // Lines of synapses as rows; those of columns have the position of each weight, those of rows need none.
 struct Lines {

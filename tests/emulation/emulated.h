@@ -155,6 +155,9 @@ T Exchange(T x, int from) {
   static void name(const eventops::Params& p)
 
 inline void __syncthreads() { emulated::Barrier(&emulated::arrived, 0, static_cast<int>(blockDim.x)); }
+inline void __syncwarp() {
+  emulated::Barrier(&emulated::warps[emulated::current / 32].arrived, emulated::current / 32 * 32, 32);
+}
 template <typename T>
 T __shfl_up_sync(unsigned, T x, int by) {
   return emulated::Exchange(x, emulated::current % 32 - by);

@@ -5,3 +5,4 @@
 #include "cuda/draw.cu"
 #include "cuda/procedural.cu"
 #include "cuda/rows.cu"
+#include "cuda/update.cu"

@@ -6,8 +6,10 @@
 #include <mutex>
 
 #include "gpu_dense.cc"
+#include "gpu_draw.cc"
 #include "gpu_procedural.cc"
 #include "gpu_rows.cc"
+#include "gpu_update.cc"
 
 namespace eventops::gpu {
 namespace {

@@ -66,9 +66,10 @@ struct RowsParams {
 
 struct GraphParams {
   const int32_t* selected;  // see csrc/graph.h
+  const uint32_t* law;
   const uint64_t* gaps;     // (digits, 256, 2), the lower half of each threshold first
   uint32_t* bits;           // (blocks, words) of zeros where they do not fit shared memory, else null
-  int64_t n_in, n_out, conn_num, n_selected;
+  int64_t n_in, n_out, conn_num, n_selected, n_law;
   uint64_t seed;
   int32_t rule, n_digits, n_words;
   uint32_t lane;
@@ -77,10 +78,11 @@ struct GraphParams {
 
 struct DrawParams {
   GraphParams graph;
-  int32_t* counts;     // (n_in, n_tiles)
+  int32_t* counts;     // (n_in, n_tiles); while offsets are put there, how many of each have been
   const int32_t* ptr;  // (n_in * n_tiles + 1)
   uint16_t* offsets;
-  uint32_t* marks;  // (blocks, words) of zeros where they do not fit shared memory, else null
+  uint16_t* unsorted;  // where lines are posts: the offsets of each (row, tile) in any order
+  uint32_t* marks;     // (blocks, words) of zeros where they do not fit shared memory, else null
   int64_t n_synapses;
   int32_t tile, n_tiles;
 };
@@ -97,6 +99,21 @@ struct ProceduralParams {
   int64_t n_vectors, n_batch, n_weights;
   int64_t stride;  // from the sums of one slice to the next; 0 if they share them
   int32_t n_chunks, n_slices;
+};
+
+// Lines are the neurons that fire, partners those on the other side; see csrc/update.h.
+struct UpdateParams {
+  const void* spikes;       // (V, lines)
+  const void* trace;        // (V, partners)
+  const void* limits;       // (V, 2)
+  void* weight;             // (V, synapses), or (V, in, out)
+  const int32_t* ptr;       // of stored synapses, as the next two
+  const uint16_t* offsets;
+  const int32_t* position;  // of the weights of columns, else null
+  const int32_t* counts;    // see CompactParams; one list for each set
+  const int32_t* index;
+  int64_t n_lines, n_partners, n_synapses;
+  int32_t tile, n_tiles, n_chunks, blocks_per_set, soft;
 };
 
 }  // namespace eventops

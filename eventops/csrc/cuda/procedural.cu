@@ -14,10 +14,10 @@ struct Use {
 template <typename T>
 void ProceduralForwardOf(const ProceduralParams& p) {
   EVENTOPS_DYNAMIC_SHARED(memory);
-  __shared__ uint64_t thresholds[kMaxDigits * 256];
+  __shared__ LineMemory shared_by_line;
   __shared__ Use uses[kThreads];
   __shared__ int n_uses;
-  Line line(p.graph, thresholds, reinterpret_cast<uint32_t*>(memory));
+  Line line(p.graph, shared_by_line, reinterpret_cast<uint32_t*>(memory));
   const int slice = blockIdx.x % p.n_slices;
   const int64_t v = blockIdx.x / p.n_slices;
   const int64_t n_in = p.graph.n_in, n_out = p.graph.n_out;
@@ -53,15 +53,15 @@ void ProceduralForwardOf(const ProceduralParams& p) {
 
 using namespace eventops;  // NOLINT
 
-EVENTOPS_KERNEL(ProceduralForward, ProceduralParams) { ProceduralForwardOf<A>(p); }
-EVENTOPS_KERNEL(ProceduralForwardCount, ProceduralParams) { ProceduralForwardOf<uint32_t>(p); }
+EVENTOPS_LINE_KERNEL(ProceduralForward, ProceduralParams) { ProceduralForwardOf<A>(p); }
+EVENTOPS_LINE_KERNEL(ProceduralForwardCount, ProceduralParams) { ProceduralForwardOf<uint32_t>(p); }
 
 // Blocks share the rows; each row is drawn once for a group of vectors: the spike cotangent, or with `spikes` the terms
 // of the weight's.
-EVENTOPS_KERNEL(ProceduralGather, ProceduralParams) {
+EVENTOPS_LINE_KERNEL(ProceduralGather, ProceduralParams) {
   EVENTOPS_DYNAMIC_SHARED(memory);
-  __shared__ uint64_t thresholds[kMaxDigits * 256];
-  Line line(p.graph, thresholds, reinterpret_cast<uint32_t*>(memory));
+  __shared__ LineMemory shared_by_line;
+  Line line(p.graph, shared_by_line, reinterpret_cast<uint32_t*>(memory));
   const int64_t n_in = p.graph.n_in, n_out = p.graph.n_out;
   for (int64_t row = blockIdx.x; row < n_in; row += gridDim.x) {
     for (int64_t first = 0; first < p.n_vectors; first += kDrawGroup) {
