@@ -50,12 +50,13 @@ def pytest_configure(config):
 
 # The files whose tests are the product of a table of cases and much else, and the share of them that --quick runs.
 QUICK = {
-    "test_transforms": 16,
-    "test_plasticity": 16,
+    "test_transforms": 24,
+    "test_plasticity": 20,
     "test_sparse": 10,
     "test_operators": 12,
     "test_delays": 12,
     "test_gpu": 12,
+    "test_weights": 4,
     "test_staging": 8,
     "test_native": 4,
     "test_csr": 6,

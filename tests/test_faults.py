@@ -57,7 +57,7 @@ def block(name, **more) -> dict:
 # ---- killed
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.nightly)])
 def test_killed_at_random_moments(project, kills):
     """SIGKILL to Snakemake alone, whose jobs then live on, or to all of them; and the clock is set wrong between.
 

@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -133,34 +132,6 @@ def test_what_was_measured_is_not_measured_again(own_copy):
     changed["sweep"][0]["rates"] = ["0.2"]
     plan = planned(snakemake(own_copy, changed, "--dry-run")[1])
     assert plan["verify"] == plan["measure"] == plan["table"] == 1
-
-
-def test_a_killed_run_resumes(project):
-    tables = "results/here/tables/points.csv"  # figures and page take longest
-    records = project / "results/here/records"
-    running = subprocess.Popen(
-        command(project, TINY, tables),
-        cwd=project,
-        env=ENVIRONMENT,
-        start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 300
-    while not list(records.glob("*.json")) and time.monotonic() < deadline:
-        assert running.poll() is None
-        time.sleep(0.05)
-    time.sleep(0.5)  # the workflow notes that the job has ended, and starts the next one
-    os.killpg(running.pid, signal.SIGKILL)
-    running.wait()
-    (kept,) = records.glob("*.json")
-    before = kept.read_bytes()
-    for path in (project / "results").rglob("*.json"):
-        assert json.loads(path.read_text())["schema"] == 1
-
-    code, output = snakemake(project, TINY, tables)
-    assert code == 0, output
-    assert kept.read_bytes() == before and len(list(records.glob("*.json"))) == 2
 
 
 def test_a_failed_verification_fails_the_run_after_the_report(own_copy):
