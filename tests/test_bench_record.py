@@ -4,6 +4,7 @@ import errno
 import json
 import math
 import os
+import time
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,12 @@ def test_older_records_load(kind, where):
     """Those that are committed were made by earlier versions of the code."""
     paths = sorted(COMMITTED.glob(f"reference-*/{where}/*.json"))
     assert paths and all(record.load(path, kind)["job"]["id"] == path.stem for path in paths)
+
+
+def test_files_from_the_future_are_of_now(tmp_path):
+    for name, ago in (("old", 1000.0), ("ahead", -1000.0)):
+        (tmp_path / name).write_text("")
+        os.utime(tmp_path / name, (time.time() - ago,) * 2)
+    record.none_from_the_future(tmp_path)
+    assert (tmp_path / "old").stat().st_mtime < time.time() - 900
+    assert (tmp_path / "ahead").stat().st_mtime <= time.time()

@@ -23,7 +23,11 @@ FOUR = dict(XLA_FLAGS="--xla_force_host_platform_device_count=4")
 @pytest.fixture(scope="module")
 def results(request):
     """Of the checks that were asked for, from one process with four devices."""
-    asked = [item for item in request.session.items if item.function is test_four_devices]
+    asked = [
+        item
+        for item in request.session.items
+        if getattr(item, "function", None) is test_four_devices
+    ]
     names = [item.callspec.params["name"] for item in asked]
     code = f"import sharding_checks; sharding_checks.main({names!r})"
     done = run_python(code, timeout=600, **FOUR)

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import tempfile
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -179,6 +180,18 @@ def check_folder(folder: str | os.PathLike) -> None:
     probe = Path(folder) / f".writable-{os.getpid()}"
     write_text(probe, "")
     probe.unlink()
+
+
+def none_from_the_future(folder: str | os.PathLike) -> None:
+    """Give files whose time is still to come the time of now.
+
+    A clock that was set back leaves such files, and Snakemake takes every output for outdated that is older than an
+    input, even as it is written.
+    """
+    now = time.time()
+    for path in Path(folder).rglob("*"):
+        if path.is_file() and path.stat().st_mtime > now:
+            os.utime(path, (now, now))
 
 
 def remove(paths: Iterable[str | os.PathLike]) -> None:
