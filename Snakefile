@@ -44,6 +44,7 @@ localrules:
     decide,
     plots,
     networks,
+    kernels,
     report,
     gate,
     compare,

@@ -200,7 +200,7 @@ def recommend(
     job |= {"weight": weight, "efferent_target": efferent_target, "allow_self_conn": True}
     job |= {"n_synapses": synapses, "rate": rate, "batch": batch}
     choices, left_out = _choices(job, mode, *measured_tables.fitted(folder, device))
-    unnamed = results is None and measured_tables.VARIABLE not in os.environ
+    unnamed = results is None and not os.environ.get(measured_tables.VARIABLE)
     if unnamed and not any(c.operator.startswith(_OWN[kind]) for c in choices):
         # A short run says little of other sizes; an answer without the operator that was asked about is none.
         why = f", since {folder} has too few points for this question"

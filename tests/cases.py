@@ -194,6 +194,9 @@ def procedural(case: Case) -> Case | None:
     return dataclasses.replace(case, options=(*case.options, ("storage", "procedural")))
 
 
+DRAWN = tuple(p for c in SMALL + EMPTY + TILED if (p := procedural(c)) is not None)
+
+
 def weights_of(case: Case) -> tuple[str, ...]:
     """Nothing is stored per synapse, so not a weight either."""
     return WEIGHTS[:1] if ("storage", "procedural") in case.options else WEIGHTS

@@ -6,22 +6,19 @@ import numpy as np
 import pytest
 from cases import (
     BACKENDS,
-    EMPTY,
-    SMALL,
-    TILED,
+    DRAWN,
     active,
     assert_product,
     bits,
     case,
     ids,
-    procedural,
     run_python,
     typed,
 )
 
 import eventops as nn
 
-CASES = tuple(p for c in SMALL + EMPTY + TILED if (p := procedural(c)) is not None)
+CASES = DRAWN
 every = pytest.mark.parametrize("case", CASES, ids=ids(CASES))
 
 

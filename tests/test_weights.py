@@ -8,17 +8,14 @@ import numpy as np
 import pytest
 from cases import (
     BACKENDS,
-    EMPTY,
+    DRAWN,
     GENERATED,
     LAW,
-    SMALL,
-    TILED,
     active,
     assert_product,
     bits,
     case,
     ids,
-    procedural,
     run_python,
     typed,
 )
@@ -28,7 +25,6 @@ import eventops as nn
 from eventops import quantiles, random
 from eventops.trees import _from_json, _to_json
 
-DRAWN = tuple(p for c in SMALL + EMPTY + TILED if (p := procedural(c)) is not None)
 # A third of the table: every rule, repeats, autapses left out, nothing connected, several tiles.
 CASES = DRAWN[::3]
 every = pytest.mark.parametrize("case", CASES, ids=ids(CASES))

@@ -29,6 +29,8 @@ rule kernel:
     conda:
         "../envs/eventops.yaml"
     threads: all_cores
+    resources:
+        gpu=TIMING_GPUS,
     params:
         job=lookup(within=KERNELS, dpath="{kernel}"),
         code=KERNEL_CODE,

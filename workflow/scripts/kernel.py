@@ -5,6 +5,8 @@ from eventops.bench import machine as this_machine
 
 with log.to_file(snakemake.log[0]):
     record.remove(snakemake.params.outdated)
+    path = snakemake.input.machine
+    this_machine.check_alike(record.load(path, "machine"), path)
     with alone.on_this_machine() as span:
         result = kernel_jobs.run(snakemake.params.job)
         for case in result["cases"]:
