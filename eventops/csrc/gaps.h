@@ -2,6 +2,7 @@
 #ifndef EVENTOPS_GAPS_H_
 #define EVENTOPS_GAPS_H_
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <vector>
@@ -32,8 +33,10 @@ class GapTable {
         const uint64_t least = u << (64 - kGuideBits), most = least + ((uint64_t{1} << (64 - kGuideBits)) - 1);
         while (possible > 0 && At(d, possible - 1).high < least) --possible;
         while (certain > 0 && At(d, certain - 1).high <= most) --certain;
-        Guide& guide = guide_[(d << kGuideBits) + u];
-        guide = {certain < 256 ? At(d, certain).high : 0, static_cast<uint16_t>(certain), possible - certain > 1};
+        // The lower half of a threshold, and a digit of 256, are left to those that look again.
+        const bool several = possible - certain > 1 || certain >= 255;
+        const uint64_t threshold = certain < 256 ? At(d, certain).high >> 32 : 0;
+        guide_[(d << kGuideBits) + u] = threshold | static_cast<uint64_t>(certain) << 32 | (several ? kGuideSeveral : 0);
       }
     }
   }
@@ -44,6 +47,7 @@ class GapTable {
   }
 
   int64_t n_digits() const { return n_digits_; }
+  const uint64_t* guide() const { return guide_.data(); }
 
   // A gap of the law that stands in digits first .. first + n - 1, or a number of at least `limit` as soon as
   // it is that large.
@@ -65,11 +69,10 @@ class GapTable {
   // The number of thresholds above a uniform 128-bit fraction. Its lower half is drawn only in the rare
   // case that the upper half ties. No branch that a processor could not foresee.
   uint64_t Digit(int64_t d, uint64_t upper, const PhiloxKey& key, uint32_t draw) const {
-    const Guide& guide = guide_[(d << kGuideBits) + (upper >> (64 - kGuideBits))];
-    if (__builtin_expect(!guide.several && upper != guide.threshold, 1)) {
-      return guide.certain + static_cast<uint64_t>(upper < guide.threshold);
-    }
-    int64_t j = guide.certain;
+    const uint64_t guide = guide_[(d << kGuideBits) + (upper >> (64 - kGuideBits))];
+    const uint32_t word = static_cast<uint32_t>(upper >> 32), threshold = static_cast<uint32_t>(guide);
+    int64_t j = static_cast<int64_t>((guide & ~kGuideSeveral) >> 32);
+    if (__builtin_expect((guide & kGuideSeveral) == 0 && word != threshold, 1)) return j + (word < threshold);
     for (; j < 256; ++j) {
       const Threshold& t = At(d, j);
       if (upper < t.high) continue;
@@ -88,16 +91,10 @@ class GapTable {
 
   const Threshold& At(int64_t d, int64_t j) const { return thresholds_[d * 256 + j]; }
 
-  // For all numbers that start with the same bits: how many thresholds are above every one of them, and the
-  // next one; `several` if there are more that may or may not be.
-  static constexpr int kGuideBits = 10;
-  struct Guide {
-    uint64_t threshold;
-    uint16_t certain;
-    bool several;
-  };
   std::vector<Threshold> thresholds_;
-  std::vector<Guide> guide_;
+  // For all numbers that start with the same bits: how many thresholds are above every one of them, and the
+  // next one; and whether there are more that may or may not be.
+  std::vector<uint64_t> guide_;
   int64_t n_digits_;
 };
 
@@ -115,21 +112,30 @@ void DrawPositions(const PhiloxKey& key, const GapTable& table, uint64_t n, Emit
     return;
   }
   // The same for gaps of one digit: a handful of look-ups that do not wait for each other, then their sum.
-  constexpr int kDraws = PhiloxWords::kWords / 2;
-  for (uint64_t position = 0;; n_draws += kDraws) {
+  const Kernels& kernels = ChosenKernels();
+  uint32_t gap[kGapsAtOnce], place[kGapsAtOnce];
+  for (uint64_t position = 0;; n_draws += kGapsAtOnce) {
     const uint32_t* word = words.NextWords();
-    uint32_t gap[kDraws];
-    for (int i = 0; i < kDraws; ++i) {
-      const uint64_t upper = word[2 * i] | uint64_t{word[2 * i + 1]} << 32;
-      gap[i] = static_cast<uint32_t>(table.Digit(0, upper, key, n_draws + i));
+    uint32_t unsure = kernels.gaps(word, table.guide(), gap);
+    bool beyond = false;  // more than the digit holds: nothing there, and the law has no memory
+    for (; unsure != 0; unsure &= unsure - 1) {
+      const int k = __builtin_ctz(unsure);
+      gap[k] = static_cast<uint32_t>(table.Digit(0, word[2 * k] | uint64_t{word[2 * k + 1]} << 32, key, n_draws + k));
+      beyond |= gap[k] == 256;
     }
-    for (int i = 0; i < kDraws; ++i) {
-      position += gap[i];
-      if (position >= n) return;
-      if (gap[i] == 256) continue;  // more than the digit holds: the law has no memory
-      emit(static_cast<int64_t>(position));
-      ++position;
+    if (__builtin_expect(beyond, 0)) {
+      for (int k = 0; k < kGapsAtOnce; ++k) {
+        position += gap[k];
+        if (position >= n) return;
+        if (gap[k] != 256) emit(static_cast<int64_t>(position++));
+      }
+      continue;
     }
+    kernels.places(gap, static_cast<uint32_t>(position), place);
+    position = uint64_t{place[kGapsAtOnce - 1]} + 1;
+    const int inside = position <= n ? kGapsAtOnce : static_cast<int>(std::lower_bound(place, place + kGapsAtOnce, n) - place);
+    for (int k = 0; k < inside; ++k) emit(static_cast<int64_t>(place[k]));
+    if (position >= n) return;
   }
 }
 

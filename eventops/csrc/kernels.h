@@ -50,6 +50,11 @@ struct Loops {
   void (*gather_lanes)(const uint16_t* offset, int64_t n, const W* weight, uint32_t last, const A* g, A* sum);
 };
 
+// A guide of gaps: see GapTable. For the words that start with some bits: the next threshold's upper half, and in the
+// half above it how many thresholds are certain.
+constexpr int kGuideBits = 10, kGapsAtOnce = 32;
+constexpr uint64_t kGuideSeveral = uint64_t{1} << 63;
+
 struct Kernels {
   const char* name;
   Loops<float> f32;
@@ -59,6 +64,12 @@ struct Kernels {
 
   // kPhiloxBlocks blocks of a line from block `first` on, four words each.
   void (*philox)(const PhiloxKey& key, uint32_t first, uint32_t* words);
+
+  // gap[k] from words 2 k and 2 k + 1, for k < kGapsAtOnce; returns a bit for each that the guide cannot tell.
+  uint32_t (*gaps)(const uint32_t* words, const uint64_t* guide, uint32_t* gap);
+
+  // place[k] = the place after gap[k] others, from `first` on or from the place after place[k - 1].
+  void (*places)(const uint32_t* gap, uint32_t first, uint32_t* place);
 
   // out[k] = the quantile that belongs to word 0 of block post[k] of a line, for k < n.
   void (*weights)(const PhiloxKey& key, const int32_t* post, int64_t n, const float* table, float* out);
