@@ -606,6 +606,14 @@ def test_good_calls(name):
     ffi(name, *GOOD[name])
 
 
+@native
+@pytest.mark.parametrize("name", [name for name in GOOD if name.startswith("Generated")])
+def test_repeats_mean_nothing_to_independent_pairs(name):
+    """Their number once decided how many partners a Bernoulli line had, in room for one each (found by the sanitizers)."""
+    repeats = {"allow_multi": np.int64(1), "conn_num": np.int64(100_000)}
+    np.testing.assert_array_equal(ffi(name, *changed(name, repeats)), ffi(name, *GOOD[name]))
+
+
 CASES = [(name, i) for name, changes in HOSTILE.items() for i in range(len(changes))]
 
 

@@ -34,13 +34,14 @@ struct Line {
     }
     int32_t* next = post.data();
     const auto emit = [&next](int64_t target) { *next++ = static_cast<int32_t>(target); };
-    if (graph.allow_multi) {
+    const bool repeats = counted && graph.allow_multi;
+    if (repeats) {
       graph.DrawLine(gaps, fixed, row, posts, emit);  // ascending: the synapses of a pair stand beside each other
     } else {
       graph.Targets(gaps, fixed, row, emit);
     }
     n = next - post.data();
-    LineWeights(graph.Key(row), graph.allow_multi, post.data(), n, table, z.data());
+    LineWeights(graph.Key(row), repeats, post.data(), n, table, z.data());
   }
 
   // As they would be stored, in the type W.
