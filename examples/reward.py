@@ -14,9 +14,9 @@ Both c and s stand one per synapse in (pre, post) order. A spike changes c of it
 (``update_on_pre``, ``update_on_post``); the decay of c and the change of s, which concern all synapses, are made every
 10 ms, as in the program that comes with the paper.
 
-The paper's rewards, 0.5 micromolar, act over an hour of simulated time. By default they are ten times as large and the run
-takes minutes: the rewarded synapse rises from 0 to about the mean of all others (1.6 mV after 200 s in one run), which is
-not yet the paper's figure, where it ends among the largest. For that, run the line below.
+The paper's rewards, 0.5 micromolar, act over an hour of simulated time, after which the rewarded synapse is among the
+largest (3.79 of 4 mV with seed 0). By default they are ten times as large and the run takes minutes: the synapse rises from
+0 to about the mean of all others (1.6 mV after 200 s in one run). For the paper's figure, run the line below.
 
     python examples/reward.py --seconds 3600 --reward 0.5 --figure reward.svg
 """

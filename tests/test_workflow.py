@@ -180,7 +180,7 @@ def _has_gpu():
     return "gpu" in machine.devices("auto")
 
 
-@pytest.mark.parametrize("name", ["config", "smoke", "full"])
+@pytest.mark.parametrize("name", ["config", "smoke", "targets", "full"])
 def test_the_shipped_configurations_are_valid(project, name):
     config = yaml.safe_load((project / f"config/{name}.yaml").read_text())
     code, output = snakemake(project, config, "--dry-run")

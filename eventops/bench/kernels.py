@@ -205,6 +205,18 @@ def plasticity() -> None:
         _compare_cases(f"{k} of {n}", kernel_cases.plasticity(_job(n, k)))
 
 
+def once() -> None:
+    """The two hot kernels four times each and nothing else, for a profiler that counts instructions."""
+    rows = nn.EventFixedNumConn(40_000, 40_000, 80, 0.5, seed=1)
+    dense = nn.EventLinear(2000, 2000, _normal(2000))
+    call = jax.jit(_apply)
+    for name, op, rate, fan_out in (("synapses", rows, 0.01, 80), ("weights", dense, 0.1, 2000)):
+        spikes = _spikes(op.in_size, rate)
+        for s in spikes:
+            jax.block_until_ready(call(op, s))
+        print(f"{name} visited: {sum(int(s.sum()) for s in spikes) * fan_out}")
+
+
 def _job(n: int, k: int) -> dict:
     return {"n": n, "conn": k, "weights": "per-synapse", "rate": "0.01", "seed": 0}
 
@@ -223,6 +235,8 @@ SECTIONS = {
     f.__name__: f
     for f in (batches, cotangents, precision, procedural, generated, delays, plasticity)
 }
+# Not among those that run without a name, nor in a record: nothing is compared.
+ALONE = {"once": once}
 
 
 def run(names: list[str]) -> dict:
@@ -251,12 +265,13 @@ def run(names: list[str]) -> dict:
 
 
 def main(names: list[str]) -> None:
-    unknown = [name for name in names if name not in SECTIONS]
+    known = SECTIONS | ALONE
+    unknown = [name for name in names if name not in known]
     if unknown:
-        raise SystemExit(f"kernels: no section {unknown[0]!r}; there are {', '.join(SECTIONS)}")
+        raise SystemExit(f"kernels: no section {unknown[0]!r}; there are {', '.join(known)}")
     for name in names or SECTIONS:
-        print(f"# {name}: {SECTIONS[name].__doc__.splitlines()[0]}")
-        SECTIONS[name]()
+        print(f"# {name}: {known[name].__doc__.splitlines()[0]}")
+        known[name]()
 
 
 if __name__ == "__main__":
