@@ -15,7 +15,10 @@ _CONFIG = {
     "jax_numpy_dtype_promotion": "strict",
     "jax_numpy_rank_promotion": "raise",
     "jax_enable_x64": False,
+    "jax_disable_most_optimizations": False,
 }
+# Files that take minutes begin first, so that no worker is left alone with one in the end.
+LONGEST = ("test_workflow", "test_faults", "test_transforms", "test_threads", "test_properties")
 
 hypothesis.settings.register_profile(
     "ci",
@@ -40,6 +43,7 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "x64: runs with jax_enable_x64 on")
     config.addinivalue_line("markers", "gpu: needs an NVIDIA GPU (-m gpu runs them)")
     config.addinivalue_line("markers", "slow: runs the whole workflow; minutes")
+    config.addinivalue_line("markers", "unoptimized: XLA compiles fast and not well")
     config.addinivalue_line("markers", "nightly: takes many minutes; runs with --nightly only")
     # A warning of ours is an error, except where a test expects it.
     config.addinivalue_line("filterwarnings", "error:eventops")
@@ -90,6 +94,7 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
     if config.getoption("--quick"):
         config.hook.pytest_deselected(items=[item for item in items if _left_out(item)])
         items[:] = [item for item in items if not _left_out(item)]
@@ -104,6 +109,10 @@ def _settings(request):
     """The same configuration for every test, whatever the one before left behind."""
     for name, value in _CONFIG.items():
         jax.config.update(name, value)
+    # Thousands of small programs are compiled and run once: compiling them well takes most of the time, and what XLA
+    # makes of a program is not what is tested there.
+    unoptimized = request.node.get_closest_marker("unoptimized") is not None
+    jax.config.update("jax_disable_most_optimizations", unoptimized)
     with jax.enable_x64(request.node.get_closest_marker("x64") is not None):
         yield
     for name, value in _CONFIG.items():

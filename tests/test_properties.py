@@ -9,12 +9,14 @@ import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from cases import assert_product, bits, case
 from hypothesis import strategies as st
 
 from eventops.backends import cpu
 from eventops.bench import oracle
 
+pytestmark = pytest.mark.unoptimized
 # Few enough that most programs are compiled once: 0, 1, prime, and around words and vectors.
 SIZES = st.sampled_from([0, 1, 2, 7, 16, 31, 33, 64, 101])
 MANY = {"nightly": 20_000, "long": 2_000}.get(hypothesis.settings.get_current_profile_name(), 200)

@@ -23,6 +23,8 @@ from cases import (
 
 from eventops import random
 
+pytestmark = pytest.mark.unoptimized
+
 N_IN, N_OUT = 9, 7
 KINDS = (
     case("Linear", N_IN, N_OUT),

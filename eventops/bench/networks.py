@@ -174,12 +174,22 @@ def run(
                 if _ask(running, name, found, limit_s):
                     seconds = job["rounds"] * job["segment_ms"] / 1000
                     # Of all neurons: in a thousand of them the mean rate differs by some percent from graph to graph.
-                    rate = {"rate_hz": found[name]["spikes"] / (job["n"] * seconds)}
-                    found[name] |= _statistics(running[name].spikes, job) | rate
+                    rate = found[name]["spikes"] / (job["n"] * seconds)
+                    watched = _statistics(running[name].spikes, job)
+                    found[name] |= watched | {"rate_hz": rate}
+                    if reason := miscounted(rate, watched["rate_hz"]):
+                        found[name] |= {"status": "failed", "reason": reason}
         finally:
             for process in running.values():
                 process.close()
     return {"job": job, "simulators": found}
+
+
+def miscounted(rate: float, watched: float) -> str:
+    """Why a simulator's count of all spikes cannot be right beside those that it wrote down; empty where it can."""
+    if abs(rate - watched) < 1 or max(rate, watched) < 2 * min(rate, watched):
+        return ""
+    return f"it counts {rate:.3g} Hz, but the neurons that are watched fire at {watched:.3g} Hz"
 
 
 def _ask(running, name, found, limit_s) -> dict[str, Any] | None:

@@ -6,11 +6,11 @@
 //
 // No offset can lead outside, whatever its 16 bits say (an operator is a pytree, and anyone may map over its
 // arrays). Where many synapses fall in a tile they are added in a buffer that holds all 65,536 numbers that
-// an offset can name, which costs a copy of the tile; where few do, each offset is clamped, which costs a
-// tenth to a quarter of an addition.
+// an offset can name, which costs a copy of the tile; where few do, each offset is clamped.
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <vector>
 
 #include "compact.h"
@@ -41,14 +41,36 @@ A* StagingBuffer() {
   return buffer.data();
 }
 
+// The processor is busy with loads and stores, one of each per synapse, so that a loop's own instructions count: eight
+// synapses a turn, whose offsets are clamped together.
+constexpr int64_t kUnrolled = 8;
+typedef uint16_t Offsets __attribute__((vector_size(kUnrolled * sizeof(uint16_t))));
+
+template <bool kClamped, typename A, typename Term>
+inline void AddSegment(const uint16_t* offset, int64_t n, uint16_t last, Term term, A* out) {
+  int64_t k = 0;
+  for (; k + kUnrolled <= n; k += kUnrolled) {
+    uint16_t place[kUnrolled];
+    std::memcpy(place, offset + k, sizeof place);
+    if (kClamped) {
+      Offsets all;
+      std::memcpy(&all, place, sizeof all);
+      all = all < last ? all : Offsets{} + last;
+      std::memcpy(place, &all, sizeof all);
+    }
+#pragma GCC unroll 8
+    for (int64_t i = 0; i < kUnrolled; ++i) out[place[i]] += term(k + i);
+  }
+  for (; k < n; ++k) out[kClamped ? std::min(offset[k], last) : offset[k]] += term(k);
+}
+
 template <typename W, bool kHomogeneous, bool kStaged>
 void ForwardTile(const Rows& rows, int64_t t, const Event<Accumulator<W>>* events, int64_t n_events,
                  const W* weight, Accumulator<W>* result) {
   using A = Accumulator<W>;
   const int64_t width = rows.TileWidth(t);
-  const uint32_t last = static_cast<uint32_t>(width - 1);
+  const uint16_t last = static_cast<uint16_t>(width - 1);
   A* out = kStaged ? StagingBuffer<A>() : result;
-  const auto place = [&](uint32_t offset) { return kStaged ? offset : std::min(offset, last); };
   std::fill(out, out + width, A(0));
   for (int64_t e = 0; e < n_events; ++e) {
     if (e + 2 * kAhead < n_events) {
@@ -64,11 +86,11 @@ void ForwardTile(const Rows& rows, int64_t t, const Event<Accumulator<W>>* event
     const int64_t n = segment.end - segment.begin;
     if (kHomogeneous) {
       const A value = events[e].value * Load(weight);
-      for (int64_t k = 0; k < n; ++k) out[place(offset[k])] += value;
+      AddSegment<!kStaged>(offset, n, last, [value](int64_t) { return value; }, out);
     } else {
       const A value = events[e].value;
       const W* w = weight + segment.begin;
-      for (int64_t k = 0; k < n; ++k) out[place(offset[k])] += value * Load(w + k);
+      AddSegment<!kStaged>(offset, n, last, [=](int64_t k) { return value * Load(w + k); }, out);
     }
   }
   if (kStaged) std::copy(out, out + width, result);

@@ -38,13 +38,16 @@ class Network(NamedTuple):
 
 
 class State(NamedTuple):
-    """Arrays of shape (n,): V in mV, conductances, steps until V moves again, spikes of the last step."""
+    """Arrays of shape (n,): V in mV, conductances, steps until V moves again.
+
+    V stands as it was integrated: where it is above the threshold the neuron has just fired, and is reset by the next
+    step. So the spikes and all that follows from them are found from one array, in which the loops of a step meet.
+    """
 
     v: jax.Array
     g_e: jax.Array
     g_i: jax.Array
     refractory: jax.Array
-    spikes: jax.Array
 
 
 def network(n: int = 4000, *, seed: int = 0, drive: float = 20.0, **options) -> Network:
@@ -68,27 +71,24 @@ def network(n: int = 4000, *, seed: int = 0, drive: float = 20.0, **options) -> 
 
 
 def initial(net: Network, seed: int = 0) -> State:
-    """V normal around -55 mV (standard deviation 2 mV), everything else silent."""
+    """V normal around -55 mV (standard deviation 2 mV) up to the threshold, everything else silent."""
     n = net.exc.out_size
-    v = -55.0 + 2.0 * jax.random.normal(jax.random.key(seed), (n,))
+    v = jnp.minimum(-55.0 + 2.0 * jax.random.normal(jax.random.key(seed), (n,)), V_THRESHOLD)
     zero = jnp.zeros(n)
-    return State(v, zero, zero, jnp.zeros(n, jnp.int16), jnp.zeros(n, bool))
+    return State(v, zero, zero, jnp.zeros(n, jnp.int16))
 
 
 def step(net: Network, state: State) -> tuple[State, jax.Array]:
     """One step of 0.1 ms; gives the state and the spikes, shape (n,)."""
     n_exc = net.exc.in_size
-    g_e = state.g_e * jnp.exp(-DT / TAU_E) + net.exc(state.spikes[:n_exc])
-    g_i = state.g_i * jnp.exp(-DT / TAU_I) + net.inh(state.spikes[n_exc:])
+    fired = state.v > V_THRESHOLD
+    pause = jnp.int16(round(REFRACTORY / DT))
+    refractory = jnp.where(fired, pause, jnp.maximum(state.refractory - jnp.int16(1), jnp.int16(0)))
+    v = jnp.where(fired, V_RESET, state.v)
+    g_e = state.g_e * jnp.exp(-DT / TAU_E) + net.exc(fired[:n_exc])
+    g_i = state.g_i * jnp.exp(-DT / TAU_I) + net.inh(fired[n_exc:])
     total = 1.0 + g_e + g_i
     v_end = (V_REST + net.drive + g_e * E_E + g_i * E_I) / total
-    v = v_end + (state.v - v_end) * jnp.exp(total * (-DT / TAU))
-    waiting = state.refractory > 0
-    v = jnp.where(waiting, state.v, v)
-    spikes = v > V_THRESHOLD
-    v = jnp.where(spikes, V_RESET, v)
-    pause = jnp.int16(round(REFRACTORY / DT))
-    refractory = jnp.where(
-        spikes, pause, jnp.maximum(state.refractory - jnp.int16(1), jnp.int16(0))
-    )
-    return State(v, g_e, g_i, refractory, spikes), spikes
+    moved = v_end + (v - v_end) * jnp.exp(total * (-DT / TAU))
+    v = jnp.where(refractory > 0, v, moved)
+    return State(v, g_e, g_i, refractory), v > V_THRESHOLD

@@ -33,13 +33,16 @@ class Network(NamedTuple):
 
 
 class State(NamedTuple):
-    """Arrays of shape (n,): V and inputs in mV, steps until V moves again, spikes of the last step."""
+    """Arrays of shape (n,): V and inputs in mV, steps until V moves again.
+
+    V stands as it was integrated: where it is above the threshold the neuron has just fired, and is reset by the next
+    step. So the spikes and all that follows from them are found from one array, in which the loops of a step meet.
+    """
 
     v: jax.Array
     u_e: jax.Array
     u_i: jax.Array
     refractory: jax.Array
-    spikes: jax.Array
 
 
 def network(n: int = 4000, *, seed: int = 0, **options) -> Network:
@@ -52,26 +55,23 @@ def network(n: int = 4000, *, seed: int = 0, **options) -> Network:
 
 
 def initial(net: Network, seed: int = 0) -> State:
-    """V normal around -55 mV (standard deviation 2 mV), everything else silent."""
+    """V normal around -55 mV (standard deviation 2 mV) up to the threshold, everything else silent."""
     n = net.exc.out_size
-    v = -55.0 + 2.0 * jax.random.normal(jax.random.key(seed), (n,))
+    v = jnp.minimum(-55.0 + 2.0 * jax.random.normal(jax.random.key(seed), (n,)), V_THRESHOLD)
     zero = jnp.zeros(n)
-    return State(v, zero, zero, jnp.zeros(n, jnp.int16), jnp.zeros(n, bool))
+    return State(v, zero, zero, jnp.zeros(n, jnp.int16))
 
 
 def step(net: Network, state: State) -> tuple[State, jax.Array]:
     """One step of 0.1 ms; gives the state and the spikes, shape (n,)."""
     n_exc = net.exc.in_size
-    u_e = state.u_e * jnp.exp(-DT / TAU_E) + net.exc(state.spikes[:n_exc])
-    u_i = state.u_i * jnp.exp(-DT / TAU_I) + net.inh(state.spikes[n_exc:])
-    v_end = V_REST + u_e + u_i
-    v = v_end + (state.v - v_end) * jnp.exp(-DT / TAU)
-    waiting = state.refractory > 0
-    v = jnp.where(waiting, state.v, v)
-    spikes = v > V_THRESHOLD
-    v = jnp.where(spikes, V_RESET, v)
+    fired = state.v > V_THRESHOLD
     pause = jnp.int16(round(REFRACTORY / DT))
-    refractory = jnp.where(
-        spikes, pause, jnp.maximum(state.refractory - jnp.int16(1), jnp.int16(0))
-    )
-    return State(v, u_e, u_i, refractory, spikes), spikes
+    refractory = jnp.where(fired, pause, jnp.maximum(state.refractory - jnp.int16(1), jnp.int16(0)))
+    v = jnp.where(fired, V_RESET, state.v)
+    u_e = state.u_e * jnp.exp(-DT / TAU_E) + net.exc(fired[:n_exc])
+    u_i = state.u_i * jnp.exp(-DT / TAU_I) + net.inh(fired[n_exc:])
+    v_end = V_REST + u_e + u_i
+    moved = v_end + (v - v_end) * jnp.exp(-DT / TAU)
+    v = jnp.where(refractory > 0, v, moved)
+    return State(v, u_e, u_i, refractory), v > V_THRESHOLD

@@ -30,30 +30,28 @@ class Network(brainstate.nn.Module):
         self.inh = brainstate.nn.EventFixedProb(n - self.n_exc, n, number, self.p["w_i"])
 
     def init_state(self):
-        self.v = brainstate.ShortTermState(-55.0 + 2.0 * brainstate.random.randn(self.n))
+        v = jnp.minimum(-55.0 + 2.0 * brainstate.random.randn(self.n), -50.0)
+        self.v = brainstate.ShortTermState(v)
         self.e = brainstate.ShortTermState(jnp.zeros(self.n))
         self.i = brainstate.ShortTermState(jnp.zeros(self.n))
         self.wait = brainstate.ShortTermState(jnp.zeros(self.n, jnp.int16))
-        self.spikes = brainstate.ShortTermState(jnp.zeros(self.n, bool))
 
     def update(self):
-        spikes = self.spikes.value
-        e = self.e.value * jnp.exp(-DT / 5.0) + self.exc(spikes[: self.n_exc])
-        i = self.i.value * jnp.exp(-DT / 10.0) + self.inh(spikes[self.n_exc :])
+        fired = self.v.value > -50.0
+        wait = jnp.maximum(self.wait.value - jnp.int16(1), jnp.int16(0))
+        wait = jnp.where(fired, jnp.int16(REFRACTORY), wait)
+        v = jnp.where(fired, -60.0, self.v.value)
+        e = self.e.value * jnp.exp(-DT / 5.0) + self.exc(fired[: self.n_exc])
+        i = self.i.value * jnp.exp(-DT / 10.0) + self.inh(fired[self.n_exc :])
         if self.conductance:
             total = 1.0 + e + i
             end = (self.p["v_rest"] + self.p["drive"] - 80.0 * i) / total
         else:
             total, end = 1.0, self.p["v_rest"] + e + i
-        v = end + (self.v.value - end) * jnp.exp(total * (-DT / 20.0))
-        v = jnp.where(self.wait.value > 0, self.v.value, v)
-        spikes = v > -50.0
-        self.v.value = jnp.where(spikes, -60.0, v)
-        self.wait.value = jnp.where(
-            spikes, jnp.int16(REFRACTORY), jnp.maximum(self.wait.value - jnp.int16(1), jnp.int16(0))
-        )
-        self.e.value, self.i.value, self.spikes.value = e, i, spikes
-        return spikes
+        moved = end + (v - end) * jnp.exp(total * (-DT / 20.0))
+        v = jnp.where(wait > 0, v, moved)
+        self.v.value, self.e.value, self.i.value, self.wait.value = v, e, i, wait
+        return v > -50.0
 
 
 class Simulator:

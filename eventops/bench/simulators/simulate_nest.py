@@ -66,9 +66,8 @@ class Simulator:
 
     def run(self, n_steps):
         start = nest.GetKernelStatus("biological_time")
-        before = nest.GetKernelStatus("local_spike_counter")
         nest.Run(n_steps * self.dt)
-        self.n_spikes = nest.GetKernelStatus("local_spike_counter") - before
+        self.n_spikes = nest.GetKernelStatus("local_spike_counter")  # of this run alone
         # The recorder cannot be emptied between Prepare and Cleanup, so it holds the earlier segments too.
         events = self.recorder.get("events")
         step = np.round((events["times"] - start) / self.dt).astype(np.int64) - 1
