@@ -108,13 +108,14 @@ def test_the_table_is_frozen_and_complete():
     table = backends.IMPLEMENTATIONS
     with pytest.raises(TypeError):
         table["dense", "forward", "cpu"] = None
-    kinds = ("dense", "uniform", "rows", "procedural")
+    kinds = ("dense", "uniform", "rows", "procedural", "generated")
     products = ("forward", "spike_cotangent", "weight_cotangent")
     entries = {(k, p, b) for k in kinds for p in products for b in backends.BACKENDS}
-    # Delays and updates of weights run on the reference wherever there is no kernel of theirs.
-    pairs = {("delayed", p) for p in ("deliver", "step", "swap", *products[1:])}
-    pairs |= {(k, f"update_on_{side}") for k in ("dense", "rows") for side in ("pre", "post")}
-    entries |= {(*pair, b) for pair in pairs for b in ("reference", "cpu")}
+    updates = {(k, f"update_on_{side}") for k in ("dense", "rows") for side in ("pre", "post")}
+    entries |= {(*pair, b) for pair in updates for b in backends.BACKENDS}
+    # Delays run on the reference wherever there is no kernel of theirs.
+    delays = {("delayed", p) for p in ("deliver", "step", "swap", *products[1:])}
+    entries |= {(*pair, b) for pair in delays for b in ("reference", "cpu")}
     assert set(table) == entries
 
 
@@ -698,6 +699,27 @@ def test_tables_of_a_law_cannot_lead_outside(op):
             tables = gaps if rng.random() < 0.5 else rng.integers(0, 2**32, gaps.shape, np.uint32)
             result = np.asarray(run(spikes, weight, selected, tables, changed))
             assert np.all(np.isfinite(result)) and np.all(result >= 0)
+
+
+@native
+def test_a_lattice_that_names_a_pair_often():
+    """Targets of a row with generated weights are kept in a list with room for each neuron once."""
+    op = nn.EventDistanceProb(
+        60, 40, nn.profiles.Box(1.0, 99.0), nn.weights.Normal(0.0, 1.0), storage="procedural"
+    )
+    (selected, gaps, law), attributes = random.native_arguments(
+        op.graph, random.whole(op.graph), 40
+    )
+    classes, levels, pairs = (int(n) for n in law[6:9])
+    law = law.copy()
+    starts = 9 + classes + 1 + 2 * levels
+    law[starts + levels + 1 :].reshape(pairs, 4)[:, :2] = 0
+    law[starts : starts + levels + 1] = np.arange(levels + 1) % 2 * pairs
+    law[9 : 9 + classes + 1] = np.arange(classes + 1) % 2 * levels
+    arguments = [f32(1, 1, op.in_size), f32(1, 2), TABLE, selected, gaps, law]
+    shape = (1, 1, op.out_size)
+    result = ffi("GeneratedForward", arguments, attributes | {"prob": 0.5}, shape, "f4")
+    assert np.all(np.isfinite(result))
 
 
 @native

@@ -1,6 +1,7 @@
 """The wheel and the sdist: made by one command, and used where there is no compiler, at both ends of what is declared."""
 
 import re
+import shlex
 import subprocess
 import tarfile
 import warnings
@@ -43,6 +44,30 @@ def test_an_end_of_the_declared_range(built, tmp_path, end):
         pytest.skip(f"no Python {' or '.join(ends.PYTHON[end])} here")
     (wheel,) = built.glob("*.whl")
     ends.check(end, wheel, tmp_path)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", ["eventops", "eventops-cuda"])
+def test_what_a_container_installs_can_be_had(built, name):
+    """Its command for pip, but for the installing, with the Python of its base image; apptainer itself is not needed."""
+    text = (ends.ROOT / f"containers/{name}.def").read_text()
+    sections = dict(re.findall(r"^%(\w+)\n(.*?)(?=^%|\Z)", text, re.MULTILINE | re.DOTALL))
+    assert set(sections) == {"files", "post", "environment", "test"}
+    assert sections["files"].split() == ["dist", "/opt/dist"]  # where .ci/package puts the wheel
+    version = re.search(r"^From: python:([\d.]+)-slim-\w+$", text, re.MULTILINE).group(1)
+    python = ends.interpreter([version])
+    if python is None:
+        pytest.skip(f"no Python {version} here")
+    command = sections["post"].strip().replace("/opt/dist", shlex.quote(str(built)))
+    assert command.startswith("pip install ") and "\n" not in command
+    command = command.replace(
+        "pip install", f"{python} -m pip install --dry-run --ignore-installed"
+    )
+    done = subprocess.run(["bash", "-euc", command], text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    would = done.stdout.splitlines()[-1]
+    assert would.startswith("Would install") and "eventops-" in would and "jax-" in would
+    assert ("cuda13" in would) == (name == "eventops-cuda"), would
 
 
 def test_what_is_declared_has_a_lower_and_an_upper_end():

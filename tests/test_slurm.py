@@ -7,12 +7,11 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import slurm_node
 import yaml
-from test_workflow import ENVIRONMENT, ROOT, TINY
+from test_workflow import ALONE, ENVIRONMENT, ROOT, TINY
 
 from eventops.bench import record
 
@@ -20,7 +19,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 pytest.importorskip(
     "snakemake_executor_plugin_slurm", reason="pip install -e '.[cluster]' brings the executor"
 )
-CONFIG = {key: value for key, value in TINY.items() if key != "machine"} | {"peers": []}
+# Besides the points one job of each other rule that times.
+CONFIG = {key: value for key, value in TINY.items() if key != "machine"} | {
+    "peers": [],
+    "networks": [
+        {"model": "coba", "sizes": [100], "simulators": ["eventops"], "segment_ms": 20, "rounds": 3}
+    ],
+    "kernels": [
+        {"measure": "delays", "sizes": [[60, 6]], "delays": [1], "weights": ["homogeneous"]}
+    ],
+}
 SECONDS = 600
 
 
@@ -122,11 +130,13 @@ def test_a_sweep_survives_a_requeued_job_and_a_lost_node(cluster, project):
     jobs = {job["JobId"]: job for job in cluster.jobs()}
     assert int(jobs[requeued]["Restarts"]) >= 1 and int(jobs[lost]["Restarts"]) >= 1
     assert {job["JobState"] for job in jobs.values()} == {"COMPLETED"}
-    for rule, alone in {"verify": False, "measure": True, "machine": True, "network": True}.items():
-        for job in of_rule(cluster, rule):
+    for rule in {"verify", *ALONE}:
+        found = of_rule(cluster, rule)
+        assert found, f"no job of rule {rule} in {jobs}"
+        for job in found:
             assert job["Partition"] == "cpu"
-            assert (job["OverSubscribe"] == "NO") == alone, f"{rule}: {job}"
-            assert int(job["CPUs/Task"]) == (os.cpu_count() if alone else 1)
+            assert (job["OverSubscribe"] == "NO") == (rule in ALONE), f"{rule}: {job}"
+            assert int(job["CPUs/Task"]) == (os.cpu_count() if rule in ALONE else 1)
 
     results = project / "results/node"
     assert (results / "report.html").is_file() and (results / "verified.txt").is_file()
@@ -154,10 +164,3 @@ def test_a_job_of_a_gpu_goes_to_its_partition(cluster, project):
     assert code != 0
     page = (project / "results/other/report.html").read_text(encoding="utf-8")
     assert "the device is gone" in page and "✗ Failed" in page, output
-
-
-def test_the_profile_names_rules_that_exist():
-    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
-    text = "".join(path.read_text() for path in Path(ROOT / "workflow/rules").glob("*.smk"))
-    rules = set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
-    assert set(profile["set-threads"]) | set(profile["set-resources"]) <= rules

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SCRATCH = tempfile.TemporaryDirectory(prefix="eventops-")
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": SCRATCH.name}
 SMOKE = yaml.safe_load((ROOT / "config/smoke.yaml").read_text())
+ALONE = {"machine", "measure", "network", "kernel"}  # the rules that time
 TINY = {
     "machine": "here",
     "measure": {"rounds": 3, "min_sample_s": 1e-5, "budget_s": 0.02, "scan_steps": 3},
@@ -193,3 +195,14 @@ def test_lint():
         [sys.executable, "-m", "snakemake", "--lint"], cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_rule_that_times_is_alone_in_the_profile():
+    """Those that take all cores of this machine take a whole node of a cluster; a new one is easily forgotten."""
+    profile = yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())
+    text = "".join(path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk"))
+    rules = dict(re.findall(r"^rule (\w+):\n(.*?)(?=^\S|\Z)", text, re.MULTILINE | re.DOTALL))
+    assert {name for name, body in rules.items() if "threads: all_cores" in body} == ALONE
+    assert set(profile["set-threads"]) == set(profile["set-resources"]) == ALONE
+    for resources in profile["set-resources"].values():
+        assert "--exclusive" in resources["slurm_extra"]

@@ -33,7 +33,11 @@ struct Line {
       weight.resize(most);
     }
     int32_t* next = post.data();
-    const auto emit = [&next](int64_t target) { *next++ = static_cast<int32_t>(target); };
+    // The tables of a lattice may name a pair twice: construction never does, but here nobody has looked.
+    int32_t* const end = next + most;
+    const auto emit = [&next, end](int64_t target) {
+      if (next != end) *next++ = static_cast<int32_t>(target);
+    };
     const bool repeats = counted && graph.allow_multi;
     if (repeats) {
       graph.DrawLine(gaps, fixed, row, posts, emit);  // ascending: the synapses of a pair stand beside each other

@@ -17,7 +17,9 @@ ELSEWHERE = (GIVEN.nodes is not None and GIVEN.cores is None) or workflow.remote
 
 try:
     DEVICES = machine.devices(config["devices"], config["machine"], ELSEWHERE)
-    JOBS = sweep.jobs(config, DEVICES, backends.available())
+    # Nor is it known which backends there are: a job that finds none there is a red row.
+    MISSING = dict.fromkeys(backends.BACKENDS) if ELSEWHERE else backends.available()
+    JOBS = sweep.jobs(config, DEVICES, MISSING)
 except ValueError as error:
     raise WorkflowError(str(error))
 
