@@ -98,16 +98,18 @@ def fuzz(folder: Path, options) -> None:
     if shutil.which("clang++") is None:
         sys.exit("fuzz needs clang++ with libFuzzer: apt-get install clang libclang-rt-14-dev")
     program = build("fuzzer,address,undefined", "stress", folder, options.jobs)
-    corpus = folder / "corpus"
+    corpus, found = folder / "corpus", folder / "found"
     corpus.mkdir(exist_ok=True)
+    found.mkdir(exist_ok=True)
     chosen = random.Random(options.seed)
     for i in range(200):  # long enough to fill a call, so that it need not be grown byte by byte
         (corpus / f"seed{i}").write_bytes(chosen.randbytes(512))
     limits = [
         "-max_len=512",
-        "-timeout=20",
+        "-timeout=120",  # pointers may say that each row has all synapses: seconds, and no hang
         "-rss_limit_mb=4096",
         f"-max_total_time={options.seconds}",
+        f"-artifact_prefix={found}/",
     ]
     run([str(program), *limits, f"-seed={options.seed}", "-print_final_stats=1", str(corpus)])
 

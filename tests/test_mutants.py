@@ -80,13 +80,13 @@ MUTATIONS = (
         "    const int64_t n = segment.end - segment.begin;\n    if (kHomogeneous) {",
         "    const int64_t n = segment.end - segment.begin - (Mutant() == 1 && segment.end == rows.n_synapses);\n"
         "    if (Mutant() == 2 && segment.begin == 0 && n > 0) {\n"
-        "      out[place(offset[0])] += events[e].value * Load(kHomogeneous ? weight : weight + segment.begin);\n"
+        "      out[std::min(offset[0], last)] += events[e].value * Load(kHomogeneous ? weight : weight + segment.begin);\n"
         "    }\n"
         "    if (kHomogeneous) {",
     ),
     (  # 3: swaps the first two weights
-        "out[place(offset[k])] += value * Load(w + k);",
-        "out[place(offset[k])] += value * Load(w + (Mutant() == 3 && segment.begin == 0 && n > 1 && k < 2 ? 1 - k : k));",
+        "return value * Load(w + k);",
+        "return value * Load(w + (Mutant() == 3 && segment.begin == 0 && n > 1 && k < 2 ? 1 - k : k));",
     ),
     (  # 4: does not clear the buffer that the call before has used
         "  std::fill(out, out + width, A(0));\n  for (int64_t e = 0;",

@@ -30,6 +30,7 @@ CONFIG = {key: value for key, value in TINY.items() if key != "machine"} | {
     ],
 }
 SECONDS = 600
+PER = ("Job", "Node", "Socket", "Task")  # what a job may ask GPUs for, as Slurm calls it
 
 
 @pytest.fixture(scope="module")
@@ -156,9 +157,9 @@ def test_a_job_of_a_gpu_goes_to_its_partition(cluster, project):
     before = {job["JobId"] for job in cluster.jobs()}
     code, output = run(cluster, project, "--config", "machine=other", "devices=[gpu]")
     jobs = [job for job in cluster.jobs() if job["JobId"] not in before]
-    asked = [job for job in jobs if "gres/gpu" in job["TRES"]]
+    asked = [job for job in jobs if any("gpu" in job.get(f"TresPer{of}", "") for of in PER)]
     rules = {re.match("rule_([a-z]+)", job["Comment"]).group(1) for job in asked}
-    assert {"verify", "machine"} <= rules, jobs
+    assert {"verify", *ALONE} - {"measure"} <= rules, f"of {rules} asked for a GPU, of\n{jobs}"
     assert {job["Partition"] for job in asked} == {"gpu"}
     assert {job["Partition"] for job in jobs if job not in asked} <= {"cpu"}
     assert code != 0
