@@ -2,7 +2,7 @@
 
 import os
 import re
-import subprocess
+from pathlib import Path
 
 import pytest
 from cases import run_python
@@ -137,7 +137,8 @@ def test_same_bits_with_one_thread(usual):
 
 
 def runs(isa: str) -> bool:
-    flags = subprocess.run(["cat", "/proc/cpuinfo"], capture_output=True, text=True).stdout
+    listed = Path("/proc/cpuinfo")
+    flags = listed.read_text() if listed.is_file() else ""
     needed = {
         "plain": (),
         "avx2": ("avx2",),
