@@ -237,9 +237,9 @@ def test_storages_have_labels_and_are_not_mixed():
 def test_what_is_drawn_is_not_under_the_roof():
     with figures.theme():
         view = view_of(made.procedural(made.points(jobs=SMALL[1:])))
-        fig = figures_cost.roofline(view, made.MACHINE)
+        fig = figures_cost.roofline(view)
         assert "no such pair" in " ".join(text.get_text() for text in fig.findobj(Text))
-        fig = figures_cost.roofline(view_of(both_storages()), made.MACHINE)
+        fig = figures_cost.roofline(view_of(both_storages()))
     points = sum(len(c.get_offsets()) for ax in fig.axes for c in ax.collections)
     assert points == 3 * len(made.RATES)
 

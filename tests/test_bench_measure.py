@@ -232,6 +232,43 @@ def test_rounds_are_interleaved_and_slow_methods_sampled_less(monkeypatch):
     assert "a" in order[first:last] and "b" in order[first:last]
 
 
+def test_what_another_method_leaves_behind_is_not_timed(monkeypatch):
+    """Calls are slow until threads are awake and caches hold what is read, here for a call after another method's."""
+    now, last = [0.0], [None]
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+
+    def method(name, seconds):
+        def run(_):
+            now[0] += seconds + (1e-3 if last[0] != name else 0)
+            last[0] = name
+
+        return timing.Method(name, run, [0, 1])
+
+    short, long = method("short", 1e-4), method("long", 0.01)
+    settings = dict(rounds=8, min_sample_s=1e-3, budget_s=1.0, give_up_s=1.0, warmup=3)
+    timing.interleave([short, long], settings)
+    assert [seconds for _, seconds in short.samples] == [pytest.approx(1e-4)] * 8
+    # A tenth more, where a call is as long as that: not worth another call.
+    assert max(seconds for _, seconds in long.samples) == pytest.approx(0.011)
+
+
+def test_the_share_of_the_bandwidth_is_that_of_the_same_rounds():
+    described = job("EventLinear", modes=["call"])
+    facts = verify.run(described)
+    measured = measure.run(described, facts)
+    (ours,) = [point for point in measured["points"] if point["method"] == "eventops"]
+    read = ours["memory"]
+    assert read["bytes"] >= 2**26 and len(read["samples"]) == len(ours["samples"])
+    # Whatever the machine does from round to round, both meet it.
+    ours["samples"] = [[turn, 1e-3 * (turn + 1)] for turn in range(5)]
+    read["samples"] = [[turn, 2e-3 * (turn + 1)] for turn in range(5)]
+    share = table.points([(facts, measured)], MACHINE).bandwidth_share[0]
+    assert share == pytest.approx(2 * ours["bytes_moved"] / read["bytes"])
+    del ours["memory"]  # as in records of before
+    share = table.points([(facts, measured)], MACHINE).bandwidth_share[0]
+    assert share == pytest.approx(ours["bytes_moved"] / 3e-3 / 1e10)
+
+
 def test_spikes_are_never_the_same_and_never_none():
     found = build.spikes("0.001", (8, 200), 1)
     assert (found.sum(axis=1) == 1).all()

@@ -35,8 +35,6 @@ def _draw(name: str, table: pd.DataFrame, view: pd.DataFrame, machine: dict, deg
         return getattr(figures_degrees, name)(degrees)
     if name == "devices":
         return figures_devices.both_devices(view)
-    if name == "roofline":
-        return figures_cost.roofline(view, machine)
     module = figures_time if hasattr(figures_time, name) else figures_cost
     return getattr(module, name)(view)
 
@@ -80,7 +78,7 @@ def draw_all(
     points, jobs, checks : pandas.DataFrame
         The three tables of the run. Today ``checks`` is drawn by no figure.
     machine : dict
-        The machine's facts; the roofline reads its measured bandwidth.
+        The machine's facts, for the map and the head.
     out_dir : pathlib.Path
         Made if it isn't there; each file replaces an older one whole.
     degrees : pandas.DataFrame, optional

@@ -13,11 +13,9 @@ import platform
 import re
 import subprocess
 import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
+from eventops.bench import memory
 
 PACKAGES = (
     "jax",
@@ -106,7 +104,7 @@ def facts(version: str, native: dict) -> dict:
         "native": native.get("cpu", "unknown") is None,
         "backends": native,
         "threads": {name: os.environ[name] for name in THREAD_VARIABLES if name in os.environ},
-        "read_bandwidth_bytes_per_s": read_bandwidth(),
+        "read_bandwidth_bytes_per_s": reader(8).best(1.5),
         "devices": names,
         "generated_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
     }
@@ -173,32 +171,10 @@ def _offered() -> tuple[list[str], str | None]:
     return (["cpu", "gpu"], gpus[0]) if gpus else (["cpu"], "none: JAX offers no GPU here")
 
 
-def read_bandwidth(seconds: float = 1.5) -> float:
-    """Bytes per second that all cores together read from memory.
-
-    Each core reads its own part of a buffer that is several times larger than the last cache, by two
-    simple reductions that NumPy runs without Python's lock; the best pass counts.
-    """
-    last_cache = max([size for size in caches().values()], default=32 * 2**20)
-    total = int(min(max(8 * last_cache, 2**28), memory_bytes() // 8))
-    cores = os.cpu_count() or 1
-    part = total // (4 * cores)
-    parts = [np.ones(part, dtype=np.float32) for _ in range(cores)]
-    rows = 256
-    methods = (
-        lambda x: np.dot(x, x),
-        lambda x: np.maximum.reduce(x[: x.size // rows * rows].reshape(rows, -1), axis=1),
-    )
-    best = 0.0
-    with ThreadPoolExecutor(cores) as pool:
-        for method in methods:
-            list(pool.map(method, parts))
-            stop = time.perf_counter() + seconds / len(methods)
-            while time.perf_counter() < stop:
-                start = time.perf_counter()
-                list(pool.map(method, parts))
-                best = max(best, 4 * part * cores / (time.perf_counter() - start))
-    return best
+def reader(factor: int = 4) -> memory.Reader:
+    """Reads a buffer of `factor` times this machine's largest cache."""
+    last_cache = max(caches().values(), default=2**25)
+    return memory.Reader(last_cache, memory_bytes(), factor)
 
 
 def versions() -> dict[str, str | None]:

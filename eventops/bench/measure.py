@@ -126,6 +126,8 @@ class _Bench:
         self.compiled: dict[Any, dict] = {}
         self.held = 0
         self.op = None
+        # How fast the memory is changes from second to second on a shared machine: it is read in the same rounds.
+        self.reader = machine.reader() if job["device"] == "cpu" else None
         self._build(OURS, self._ours)
         if synapses.drawn(self.op):
             self.held += synapses.of(self.op).nbytes  # for the peers and the oracle
@@ -194,16 +196,23 @@ class _Bench:
                 text = f"{type(error).__name__}: {error}".splitlines()[0][:300]
                 row |= {"status": "skipped", "reason": text}
         methods = [(row, method) for row, method in methods if method is not None]
-        timing.interleave([method for _, method in methods], self.settings)
-        earlier = self._again_if_scattered([method for _, method in methods])
+        reading = self._reading()
+        timing.interleave([method for _, method in methods] + reading, self.settings)
+        earlier = self._again_if_scattered([method for _, method in methods], reading)
         for row, method in methods:
+            if method.name == OURS and reading:
+                row["memory"] = {"bytes": self.reader.nbytes, "samples": reading[0].samples}
             row |= {"samples": method.samples, "t_calls": method.repeats, "steps": method.divide}
             row |= {"scatter": _scatter(method), "earlier_samples": earlier.get(method.name, [])}
             if (row["scatter"] or 0) > self.settings["max_scatter"]:
                 row["reason"] = "; ".join(filter(None, [row["reason"], _flag(row)]))
         return rows
 
-    def _again_if_scattered(self, methods: list[timing.Method]) -> dict[str, list]:
+    def _reading(self) -> list[timing.Method]:
+        """One pass over memory, where the operator's data are in the same."""
+        return [timing.Method("memory", self.reader.run, [None])] if self.reader else []
+
+    def _again_if_scattered(self, methods, reading) -> dict[str, list]:
         """Measure the whole point once more, so that ratios stay those of the same rounds.
 
         The second samples count, whatever they are, because to choose the better ones would be to choose the
@@ -214,9 +223,9 @@ class _Bench:
             return {}
         methods = [method for method in methods if not method.slow]
         earlier = {method.name: method.samples for method in methods}
-        for method in methods:
+        for method in methods + reading:
             method.samples = []
-        timing.interleave(methods, self.settings)
+        timing.interleave(methods + reading, self.settings)
         return earlier
 
     def _method(self, name, peer, vectors, mode, row) -> timing.Method | None:

@@ -25,7 +25,7 @@ CAPTIONS = {
     "population": "Time at a fixed number of synaptic events against population",
     "memory": "Bytes stored against synapses, with the predicted line",
     "speedup": "Time of each other method over that of eventops, with 95 % intervals",
-    "roofline": "Bytes moved per second against the measured read bandwidth",
+    "roofline": "Bytes moved per second over those of a plain read of memory in the same rounds",
     "build": "Time to construct, to lower and compile, and of the first call",
     "devices": "Time on the CPU and on the GPU against firing rate, and where the GPU overtakes",
     "degrees": "Degrees of the graphs of this run beside the exact law of their rule",
@@ -167,7 +167,7 @@ def evidence(
     p["name"] = [names.get(job, job) for job in p["job"]]
     p["test"] = p["test"].str.removeprefix("p_")
     size = ("n_synapses", "bytes_predicted", "bytes_stored", "temp_bytes", "rss_growth_bytes")
-    # A share above 1 is a working set that fits a cache, which the measured roof does not describe.
+    # A share above 1 is a working set that fits a cache, which is faster than the memory that is read beside it.
     ours = view[(view["method"] == findings.OURS) & (view["status"] == "ok")]
     share = ours.dropna(subset="bandwidth_share").sort_values("bandwidth_share")
     best = share.iloc[-1] if len(share) else None

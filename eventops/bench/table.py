@@ -109,9 +109,10 @@ def points(pairs: Iterable[tuple[dict, dict]], machine: dict) -> pd.DataFrame:
         common = _identity(job, verified, machine)
         common |= {"n_checks": len(verified["checks"]), "worst_ratio": worst(verified)[0]}
         ours = _by_round(measured["points"], job)
+        once = machine.get("read_bandwidth_bytes_per_s") if job["device"] == "cpu" else None
         for point in measured["points"]:
             built = measured["construct"].get(point["method"], {})
-            rows.append({**common, **_point(point, built, ours, machine)})
+            rows.append({**common, **_point(point, built, ours, once)})
     return pd.DataFrame(rows, columns=POINT_COLUMNS)
 
 
@@ -125,15 +126,15 @@ def _identity(job, verified, machine) -> dict:
 
 
 def _by_round(all_points, job) -> dict:
-    """Our own times by round, for the ratios."""
+    """Our own points, with whose rounds the others are compared."""
     return {
-        (point["rate"], point["batch"], point["mode"]): dict(point["samples"])
+        (point["rate"], point["batch"], point["mode"]): point
         for point in all_points
         if point["method"] == "eventops"
     }
 
 
-def _point(point, built, ours, machine) -> dict[str, Any]:
+def _point(point, built, ours, once) -> dict[str, Any]:
     row = {
         "rate": float(point["rate"]),
         **{name: point.get(name) for name in ("batch", "mode", "method", "status", "reason")},
@@ -149,13 +150,20 @@ def _point(point, built, ours, machine) -> dict[str, Any]:
     times = stats.summary(list(samples.values()))
     row |= {f"t_{name}_s": times[name] for name in ("median", "q1", "q3", "lo", "hi")}
     base = ours.get((point["rate"], point["batch"], point["mode"]), {})
-    if base:
-        ratio = stats.ratio(samples, base)
+    if base.get("samples"):
+        ratio = stats.ratio(samples, dict(base["samples"]))
         row |= {"ratio": ratio["ratio"], "ratio_lo": ratio["lo"], "ratio_hi": ratio["hi"]}
-    bandwidth = machine.get("read_bandwidth_bytes_per_s")
-    if bandwidth and point.get("bytes_moved"):
-        row["bandwidth_share"] = point["bytes_moved"] / times["median"] / bandwidth
+    if point.get("bytes_moved"):
+        row["bandwidth_share"] = _bandwidth_share(point, samples, base.get("memory"), once)
     return row
+
+
+def _bandwidth_share(point, samples, memory, once) -> float | None:
+    """Bytes per second over those that a plain read of memory had in the same rounds, or, in older records, once."""
+    if memory:
+        slower = stats.ratio(samples, dict(memory["samples"]))["ratio"]
+        return point["bytes_moved"] / memory["bytes"] / slower
+    return once and point["bytes_moved"] / stats.summary(list(samples.values()))["median"] / once
 
 
 def jobs(pairs: Iterable[tuple[dict, dict]], machine: dict, records: Iterable[str]) -> pd.DataFrame:
