@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .build_rows import aligned
 from .csr import MAX_SYNAPSES, Rows
 
 LONGEST = 65535
@@ -107,7 +108,7 @@ def delay_table(call: str, rows: Rows | tuple[int, int], delays: np.ndarray) -> 
             f"{n_tiles * slots * tile} numbers, more than {MOST_SLOTS}; use a longer time step, or split the projection"
         )
     dtype = np.uint16 if slots * tile <= 2**16 else np.uint32
-    codes = np.empty(delays.size, dtype)
+    codes = aligned(delays.size, dtype)
     counts = np.empty(n_in * n_tiles, np.int64)
     for first, last, begin, posts, degrees in _chunks(rows, n_in, n_out):
         row = np.repeat(np.arange(last - first, dtype=np.int64), degrees)

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "ffi_util.h"
+#include "pages.h"
 #include "parallel.h"
 #include "rows.h"
 
@@ -38,6 +39,9 @@ ffi::Error ColumnsImpl(ffi::ThreadPool pool, ffi::AnyBuffer ptr, ffi::AnyBuffer 
   int32_t* const starts = static_cast<int32_t*>(out_ptr->untyped_data());
   uint16_t* const pre = static_cast<uint16_t*>(out_offsets->untyped_data());
   int32_t* const position = static_cast<int32_t*>(out_position->untyped_data());
+
+  AskForLargePages(pre, n_synapses * static_cast<int64_t>(sizeof(*pre)));
+  AskForLargePages(position, n_synapses * static_cast<int64_t>(sizeof(*position)));
 
   // Calls visit(line of the result, row, position among the rows) for all synapses of a tile of posts.
   const auto for_synapses = [&](int64_t t, auto visit) {

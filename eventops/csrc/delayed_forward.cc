@@ -11,18 +11,15 @@
 #include "delayed.h"
 #include "ffi_util.h"
 #include "parallel.h"
+#include "prefetch.h"
 
 namespace eventops {
 namespace {
 
 // As in rows_forward.cc: rows are short and far apart.
 constexpr int64_t kAhead = 6;
-constexpr int64_t kMaxPrefetchBytes = 512;
-
-inline void PrefetchSpan(const void* begin, int64_t bytes) {
-  const char* p = static_cast<const char*>(begin);
-  for (int64_t i = 0; i < std::min(bytes, kMaxPrefetchBytes); i += 64) __builtin_prefetch(p + i);
-}
+// Rings of this size are in no second-level cache: 64 delays onto 40,000 neurons take 10 MB.
+constexpr int64_t kFarBytes = 1 << 22;
 
 // Short segments, put together. A loop over a few synapses ends where the processor does not expect it to, which costs
 // as much as ten additions; so segments are copied behind each other, 16 synapses at once whatever their length, and
@@ -33,8 +30,9 @@ class Additions {
   using A = Accumulator<W>;
   using Place = typename DelayedRows<Code>::Place;
 
-  Additions(const DelayedRows<Code>& rows, const W* weight, Place place, A* block)
-      : rows_(rows), weight_(weight), place_(place), block_(block) {}
+  // `far`: the numbers of the ring are in no near cache, and nothing else fetches them.
+  Additions(const DelayedRows<Code>& rows, const W* weight, Place place, A* block, bool far)
+      : rows_(rows), weight_(weight), place_(place), block_(block), far_(far) {}
 
   void Segment(int64_t begin, int64_t end, A value) {
     const int64_t n = end - begin, copied = (n + kCopy - 1) / kCopy * kCopy;
@@ -45,6 +43,7 @@ class Additions {
     value_ = value;
     for (int64_t first = 0; first < n; first += kCopy) {
       std::memcpy(codes_ + count_ + first, rows_.codes + begin + first, kCopy * sizeof(Code));
+      for (int64_t k = 0; far_ && k < kCopy; ++k) __builtin_prefetch(block_ + place_(codes_[count_ + first + k]), 0, 2);
       if (kHomogeneous) continue;
       for (int64_t k = first; k < first + kCopy; ++k) terms_[count_ + k] = Term(begin + k, value);
     }
@@ -75,6 +74,7 @@ class Additions {
   const W* weight_;
   const Place place_;
   A* block_;
+  const bool far_;
   int64_t count_ = 0;
   A value_ = 0;
   Code codes_[kRoom];
@@ -85,10 +85,10 @@ class Additions {
 // one sweep it comes several times faster than by additions at random places.
 template <typename W, typename Code, bool kHomogeneous>
 void DeliverTile(const DelayedRows<Code>& rows, int64_t t, const Event<Accumulator<W>>* events, int64_t n_events,
-                 const W* weight, int32_t position, Accumulator<W>* block, const Accumulator<W>* next) {
+                 const W* weight, int32_t position, Accumulator<W>* block, const Accumulator<W>* next, bool far) {
   const int64_t next_bytes = next == nullptr ? 0 : rows.BlockSize() * static_cast<int64_t>(sizeof(*next));
   int64_t fetched = 0;
-  Additions<W, Code, kHomogeneous> additions(rows, weight, rows.PlaceAt(position), block);
+  Additions<W, Code, kHomogeneous> additions(rows, weight, rows.PlaceAt(position), block, far);
   for (int64_t e = 0; e < n_events; ++e) {
     for (; fetched < next_bytes * (e + 1) / n_events; fetched += 64) {
       __builtin_prefetch(reinterpret_cast<const char*>(next) + fetched, 1);
@@ -98,8 +98,8 @@ void DeliverTile(const DelayedRows<Code>& rows, int64_t t, const Event<Accumulat
     }
     if (e + kAhead < n_events) {
       const auto coming = rows.SegmentOf(events[e + kAhead].index, t);
-      PrefetchSpan(rows.codes + coming.begin, (coming.end - coming.begin) * sizeof(Code));
-      if (!kHomogeneous) PrefetchSpan(weight + coming.begin, (coming.end - coming.begin) * sizeof(W));
+      PrefetchSpan<Fetch::kAll>(rows.codes + coming.begin, (coming.end - coming.begin) * sizeof(Code));
+      if (!kHomogeneous) PrefetchSpan<Fetch::kAll>(weight + coming.begin, (coming.end - coming.begin) * sizeof(W));
     }
     const auto segment = rows.SegmentOf(events[e].index, t);
     additions.Segment(segment.begin, segment.end, events[e].value);
@@ -131,7 +131,8 @@ void Deliver(ffi::ThreadPool& pool, const DelayedRows<Code>& rows, const Delayed
     const int64_t additions = lists.count(vector) * rows.MeanDegree() / rows.n_tiles;
     const bool sweep = t + threads < rows.n_tiles && additions * 64 > 2 * rows.BlockSize() * static_cast<int64_t>(sizeof(A));
     const A* next = sweep ? block + threads * rows.BlockSize() : nullptr;
-    deliver(rows, t, lists.begin(vector), lists.count(vector), w, position[vector], block, next);
+    const bool far = !sweep && rows.RingSize() * static_cast<int64_t>(sizeof(A)) > kFarBytes;
+    deliver(rows, t, lists.begin(vector), lists.count(vector), w, position[vector], block, next, far);
     if (current == nullptr) return;
     A* due = block + rows.PlaceAt(position[vector]).base;
     std::copy(due, due + std::min(rows.tile, n_out - t * rows.tile), current + vector * n_out + t * rows.tile);

@@ -11,6 +11,7 @@
 
 #include "ffi_util.h"
 #include "graph.h"
+#include "pages.h"
 #include "parallel.h"
 
 namespace eventops {
@@ -139,6 +140,7 @@ ffi::Error DrawCountImpl(ffi::ThreadPool pool, ffi::AnyBuffer selected, ffi::Any
   Graph graph;
   ffi::Error error = ReadParts(selected, gaps, law, ptr->element_count(), attrs, &graph);
   if (error.failure()) return error;
+  AskForLargePages(ptr->typed_data(), static_cast<int64_t>(ptr->size_bytes()));
   return Count(pool, graph, ptr->typed_data());
 }
 
@@ -148,6 +150,7 @@ ffi::Error DrawFillImpl(ffi::ThreadPool pool, ffi::AnyBuffer selected, ffi::AnyB
   Graph graph;
   ffi::Error error = ReadParts(selected, gaps, law, ptr.element_count(), attrs, &graph);
   if (error.failure()) return error;
+  AskForLargePages(offsets->typed_data(), static_cast<int64_t>(offsets->size_bytes()));
   return Fill(pool, graph, ptr.typed_data(), offsets->element_count(), offsets->typed_data());
 }
 

@@ -18,6 +18,7 @@
 #include "kernels.h"
 #include "lanes.h"
 #include "parallel.h"
+#include "prefetch.h"
 #include "results.h"
 #include "rows.h"
 #include "rows_args.h"
@@ -28,12 +29,6 @@ namespace {
 // Rows are short and far apart, so the hardware's stream prefetcher sees little of them: touch the lines
 // of a row this many events before they are needed.
 constexpr int64_t kAhead = 6;
-constexpr int64_t kMaxPrefetchBytes = 512;
-
-inline void PrefetchSpan(const void* begin, int64_t bytes) {
-  const char* p = static_cast<const char*>(begin);
-  for (int64_t i = 0; i < std::min(bytes, kMaxPrefetchBytes); i += 64) __builtin_prefetch(p + i);
-}
 
 template <typename A>
 A* StagingBuffer() {
@@ -70,6 +65,8 @@ void ForwardTile(const Rows& rows, int64_t t, const Event<Accumulator<W>>* event
   using A = Accumulator<W>;
   const int64_t width = rows.TileWidth(t);
   const uint16_t last = static_cast<uint16_t>(width - 1);
+  // Places alone are few lines; with weights they are more than the first level asks for at once.
+  constexpr Fetch kTo = kHomogeneous ? Fetch::kAll : Fetch::kSecond;
   A* out = kStaged ? StagingBuffer<A>() : result;
   std::fill(out, out + width, A(0));
   for (int64_t e = 0; e < n_events; ++e) {
@@ -78,8 +75,8 @@ void ForwardTile(const Rows& rows, int64_t t, const Event<Accumulator<W>>* event
     }
     if (e + kAhead < n_events) {
       const auto next = rows.SegmentOf(events[e + kAhead].index, t);
-      PrefetchSpan(rows.offsets + next.begin, (next.end - next.begin) * 2);
-      if (!kHomogeneous) PrefetchSpan(weight + next.begin, (next.end - next.begin) * sizeof(W));
+      PrefetchSpan<kTo>(rows.offsets + next.begin, (next.end - next.begin) * 2);
+      if (!kHomogeneous) PrefetchSpan<kTo>(weight + next.begin, (next.end - next.begin) * sizeof(W));
     }
     const auto segment = rows.SegmentOf(events[e].index, t);
     const uint16_t* offset = rows.offsets + segment.begin;
@@ -139,8 +136,8 @@ void ForwardLanes(ffi::ThreadPool& pool, int64_t threads, const Rows& rows, cons
     for (int64_t e = 0; e < n_events; ++e) {
       if (e + kAhead < n_events) {
         const auto next = rows.SegmentOf(events[g].row[e + kAhead], t);
-        PrefetchSpan(rows.offsets + next.begin, (next.end - next.begin) * 2);
-        if (w != nullptr) PrefetchSpan(w + next.begin, (next.end - next.begin) * sizeof(W));
+        PrefetchSpan<Fetch::kAll>(rows.offsets + next.begin, (next.end - next.begin) * 2);
+        if (w != nullptr) PrefetchSpan<Fetch::kAll>(w + next.begin, (next.end - next.begin) * sizeof(W));
       }
       const auto s = rows.SegmentOf(events[g].row[e], t);
       ChosenLoops<W>().add_lanes(rows.offsets + s.begin, s.end - s.begin, w == nullptr ? w : w + s.begin,

@@ -12,6 +12,7 @@
 #include "compact.h"
 #include "ffi_util.h"
 #include "parallel.h"
+#include "prefetch.h"
 #include "rows.h"
 #include "update.h"
 
@@ -20,15 +21,9 @@ namespace {
 
 // Lines are short and far apart: touch their parts this many events before they are needed.
 constexpr int64_t kAhead = 4;
-constexpr int64_t kMaxPrefetchBytes = 512;
 // The weights of a column are one to a cache line: touch each this many synapses ahead.
 constexpr int64_t kSynapsesAhead = 24;
 constexpr int64_t kSynapsesPerUnit = 1 << 13;
-
-inline void PrefetchSpan(const void* begin, int64_t bytes) {
-  const char* p = static_cast<const char*>(begin);
-  for (int64_t i = 0; i < std::min(bytes, kMaxPrefetchBytes); i += 64) __builtin_prefetch(p + i);
-}
 
 // Calls body(v, events of this unit and set, their number, number left behind them) for fixed groups of events.
 template <typename A, typename F>
@@ -81,11 +76,11 @@ void UpdateLines(ffi::ThreadPool& pool, const Lines& lines, const EventLists<Acc
       if (e + 2 * kAhead < n_events) __builtin_prefetch(rows.ptr + events[e + 2 * kAhead].index * rows.n_tiles);
       if (e + kAhead < n_events) {
         const auto next = rows.SegmentOf(events[e + kAhead].index, 0);
-        PrefetchSpan(rows.offsets + next.begin, (next.end - next.begin) * 2);
+        PrefetchSpan<Fetch::kAll>(rows.offsets + next.begin, (next.end - next.begin) * 2);
         if (lines.position == nullptr) {
-          PrefetchSpan(w + next.begin, (next.end - next.begin) * static_cast<int64_t>(sizeof(W)));
+          PrefetchSpan<Fetch::kAll>(w + next.begin, (next.end - next.begin) * static_cast<int64_t>(sizeof(W)));
         } else {
-          PrefetchSpan(lines.position + next.begin, (next.end - next.begin) * 4);
+          PrefetchSpan<Fetch::kAll>(lines.position + next.begin, (next.end - next.begin) * 4);
         }
       }
       for (int64_t t = 0; t < rows.n_tiles; ++t) {
