@@ -24,6 +24,9 @@ struct Drawer {
   }
 };
 
+// Outputs of this size are in no second-level cache.
+constexpr int64_t kFarBytes = 1 << 20;
+
 template <typename A>
 void AddRow(const Graph& graph, const GapTable& gaps, Drawer& drawer, const ActiveRows<A>& active, int64_t r,
             int64_t first, A w, A* out) {
@@ -32,7 +35,16 @@ void AddRow(const Graph& graph, const GapTable& gaps, Drawer& drawer, const Acti
   if (n_uses == 1) {
     const A value = use->value * w;
     A* y = out + (use->vector - first) * graph.n_out;
-    graph.Targets(gaps, drawer.fixed, row, [y, value](int64_t post) { y[post] += value; });
+    if (graph.n_out * static_cast<int64_t>(sizeof(A)) < kFarBytes) {
+      graph.Targets(gaps, drawer.fixed, row, [y, value](int64_t post) { y[post] += value; });
+      return;
+    }
+    drawer.targets.clear();
+    graph.Targets(gaps, drawer.fixed, row, [&](int64_t post) {
+      __builtin_prefetch(y + post, 1);
+      drawer.targets.push_back(static_cast<int32_t>(post));
+    });
+    for (const int32_t post : drawer.targets) y[post] += value;
     return;
   }
   const auto& targets = drawer.Targets(graph, gaps, row);

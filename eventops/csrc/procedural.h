@@ -18,6 +18,7 @@ constexpr int64_t kRowsPerUnit = 32;
 constexpr int64_t kMaxPieces = 8;
 constexpr int64_t kSynapsesPerPiece = 1 << 12;
 constexpr int64_t kMaxScratchBytes = 1 << 25;
+constexpr int64_t kSummedAtOnce = 1 << 12;
 
 struct Shape {
   int64_t n_weights, n_batch;
@@ -101,8 +102,10 @@ void SumOfRows(ffi::ThreadPool& pool, const Graph& graph, double prob, const Sha
     const int64_t n_rows = static_cast<int64_t>(active.row.size());
     const int64_t synapses = static_cast<int64_t>(static_cast<double>(n_rows) * MeanDegree(graph, prob));
     const int64_t room = 1 + kMaxScratchBytes / (n * static_cast<int64_t>(sizeof(A)));
+    // To clear an output and add it to the sum takes as long as a tenth to a fifth as many synapses.
+    const int64_t worth = std::max<int64_t>(2, 2 * synapses / n);
     const int64_t pieces =
-        std::max<int64_t>(1, std::min({kMaxPieces, room, synapses / kSynapsesPerPiece, n_rows}));
+        std::max<int64_t>(1, std::min({kMaxPieces, room, worth, synapses / kSynapsesPerPiece, n_rows}));
     A* const scratch = ScratchOf<A, Scratch::kPieces>((pieces - 1) * n);
     ParallelFor(pool, pieces > 1 ? pool.num_threads() : 1, pieces, [&](int64_t piece) {
       thread_local Drawer drawer;
@@ -110,10 +113,15 @@ void SumOfRows(ffi::ThreadPool& pool, const Graph& graph, double prob, const Sha
       std::fill(y, y + n, A(0));
       for (int64_t r = n_rows * piece / pieces; r < n_rows * (piece + 1) / pieces; ++r) add(drawer, active, r, v, y);
     });
-    for (int64_t piece = 1; piece < pieces; ++piece) {
-      const A* y = scratch + (piece - 1) * n;
-      for (int64_t j = 0; j < n; ++j) result[j] += y[j];
-    }
+    if (pieces == 1) continue;
+    const int64_t threads = ThreadsFor(pool, pieces * n * static_cast<int64_t>(sizeof(A)));
+    ParallelFor(pool, threads, (n + kSummedAtOnce - 1) / kSummedAtOnce, [&](int64_t unit) {
+      const int64_t first = unit * kSummedAtOnce, last = std::min(first + kSummedAtOnce, n);
+      for (int64_t piece = 1; piece < pieces; ++piece) {
+        const A* y = scratch + (piece - 1) * n;
+        for (int64_t j = first; j < last; ++j) result[j] += y[j];
+      }
+    });
   }
 }
 
