@@ -302,6 +302,22 @@ def test_weights_of_silent_neurons_are_not_read(case, backend, weight, bad):
         assert np.all(np.isfinite(out)) and bits(out) == bits(op(spikes))
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("n_batch", [8, 9])
+@pytest.mark.parametrize("n", [64, 700])
+def test_nor_in_a_batch_in_which_nearly_all_are_active(n, n_batch, bad):
+    """Such a batch is multiplied as a whole, silent neurons too: 0 times inf must not show."""
+    weight = np.random.default_rng(1).normal(size=(n, 90)).astype(np.float32)
+    op, spoilt = nn.EventLinear(n, 90, weight), weight.copy()
+    spoilt[n // 2] = bad
+    spikes = np.ones((n_batch, n), bool)
+    spikes[::3, n // 2] = False
+    for dtype in ("bool", "float32"):
+        out = np.asarray(op.with_weight(spoilt)(typed(spikes, dtype)))
+        assert bits(out[::3]) == bits(op(typed(spikes, dtype))[::3])
+        assert not np.isfinite(np.delete(out, np.s_[::3], axis=0)).any()
+
+
 @pairs(DTYPED[1:])
 def test_not_a_number_is_an_event(case, backend):
     """A spike that is nan reaches exactly the outputs that its neuron is connected to."""

@@ -28,7 +28,8 @@ int64_t BlockWidth(int64_t n_out, int64_t most, int64_t threads) {
 template <typename W>
 struct DenseInputs {
   using A = Accumulator<W>;
-  const EventLists<A>& lists;
+  const EventLists<A>* lists;  // null where so many are active that all vectors are multiplied as a whole
+  int64_t n_events;
   const A* values;  // null for bool spikes, unless a batch is so dense that they were converted
   const W* weight;  // (V, n_in, n_out)
   int64_t n_weights, n_batch, n_in, n_out;
@@ -44,7 +45,7 @@ void DenseSingles(ffi::ThreadPool& pool, int64_t threads, const DenseInputs<W>& 
     const int64_t width = std::min(block, in.n_out - column);
     Accumulator<W>* y = out + v * in.n_out + column;
     std::fill(y, y + width, Accumulator<W>(0));
-    ChosenLoops<W>().add_events(in.lists.begin(v), in.lists.count(v), in.weight + v * in.n_in * in.n_out + column,
+    ChosenLoops<W>().add_events(in.lists->begin(v), in.lists->count(v), in.weight + v * in.n_in * in.n_out + column,
                                 in.n_out, width, y);
   });
 }
@@ -67,7 +68,7 @@ template <typename W>
 Panels PanelsFor(const DenseInputs<W>& in, int64_t threads) {
   Panels p;
   const double n_in = static_cast<double>(in.n_in), n_batch = static_cast<double>(in.n_batch);
-  const double rate = static_cast<double>(in.lists.total()) / (static_cast<double>(in.n_weights) * n_batch * n_in);
+  const double rate = static_cast<double>(in.n_events) / (static_cast<double>(in.n_weights) * n_batch * n_in);
   const double used = 1 - std::pow(1 - rate, n_batch);  // the part of the rows that any vector reads
   const bool shared = n_batch * rate > kSharedAbove * used;
   const int64_t most = shared ? kMaxStrip : kMaxBlock;
@@ -87,6 +88,22 @@ bool AllFinite(const A* x, int64_t n) {
   return sum == A(0);
 }
 
+// Adding 0 * w changes nothing, except where w is inf or nan, which shows: then the events alone count.
+template <typename W>
+void EventsAlone(const DenseInputs<W>& in, int64_t first, int64_t last, int64_t column, int64_t width, const W* matrix,
+                 Accumulator<W>* out) {
+  using A = Accumulator<W>;
+  std::vector<Event<A>> events;
+  for (int64_t b = first; b < last; ++b) {
+    A* y = out + b * in.n_out + column;
+    if (AllFinite(y, width)) continue;
+    events.resize(in.n_in);
+    const int64_t count = CompactOne<A>(in.values + b * in.n_in, in.n_in, events.data());
+    std::fill(y, y + width, A(0));
+    ChosenLoops<W>().add_events(events.data(), count, matrix, in.n_out, width, y);
+  }
+}
+
 // The vectors first .. last of weight set v, in one strip of columns.
 template <typename W>
 void DenseStrip(const DenseInputs<W>& in, const Panels& p, int64_t v, int64_t first, int64_t last,
@@ -99,24 +116,25 @@ void DenseStrip(const DenseInputs<W>& in, const Panels& p, int64_t v, int64_t fi
   next.resize(last - first);
   ends.resize(last - first);
   for (int64_t b = first; b < last; ++b) {
-    next[b - first] = in.lists.begin(b);
+    next[b - first] = in.lists == nullptr ? nullptr : in.lists->begin(b);
     std::fill(out + b * in.n_out + column, out + b * in.n_out + column + width, A(0));
   }
   const int64_t fours = (last - first) / 4 * 4;
   bool multiplied_silence = false;
+  A* y = out + first * in.n_out + column;
   for (int64_t row = 0; row < in.n_in; row += p.n_rows) {
     const int64_t row_end = std::min(row + p.n_rows, in.n_in);
     int64_t n_events = 0;
-    for (int64_t b = first; b < last; ++b) {
-      const Event<A>* end = in.lists.begin(b) + in.lists.count(b);
+    for (int64_t b = first; b < last && in.lists != nullptr; ++b) {
+      const Event<A>* end = in.lists->begin(b) + in.lists->count(b);
       ends[b - first] = row_end == in.n_in ? end
                                            : std::lower_bound(next[b - first], end, row_end, [](const Event<A>& e, int64_t r) {
                                                return e.index < r;
                                              });
       if (b < first + fours) n_events += ends[b - first] - next[b - first];
     }
-    A* y = out + first * in.n_out + column;
-    const bool dense = in.values != nullptr && n_events > kDenseAbove * static_cast<double>(fours * (row_end - row));
+    const bool dense = in.lists == nullptr ||
+                       (in.values != nullptr && n_events > kDenseAbove * static_cast<double>(fours * (row_end - row)));
     if (dense) {
       loops.add_dense(in.values + first * in.n_in + row, in.n_in, fours, row_end - row, matrix + row * in.n_out,
                       in.n_out, width, y, in.n_out);
@@ -127,19 +145,12 @@ void DenseStrip(const DenseInputs<W>& in, const Panels& p, int64_t v, int64_t fi
     }
     std::swap(next, ends);
   }
-  if (!multiplied_silence) return;
-  // Adding 0 * w changes nothing, except where w is inf or nan, which shows: then the events alone count.
-  for (int64_t b = first; b < last; ++b) {
-    A* y = out + b * in.n_out + column;
-    if (AllFinite(y, width)) continue;
-    std::fill(y, y + width, A(0));
-    loops.add_events(in.lists.begin(b), in.lists.count(b), matrix, in.n_out, width, y);
-  }
+  if (multiplied_silence) EventsAlone(in, first, last, column, width, matrix, out);
 }
 
 template <typename W>
 void DenseForward(ffi::ThreadPool& pool, const DenseInputs<W>& in, Accumulator<W>* out) {
-  const int64_t bytes = in.lists.total() * in.n_out * static_cast<int64_t>(sizeof(W));
+  const int64_t bytes = in.n_events * in.n_out * static_cast<int64_t>(sizeof(W));
   const int64_t threads = ThreadsFor(pool, bytes);
   if (in.n_batch == 1) return DenseSingles(pool, threads, in, out);
   const Panels p = PanelsFor(in, threads);
@@ -152,16 +163,19 @@ void DenseForward(ffi::ThreadPool& pool, const DenseInputs<W>& in, Accumulator<W
   });
 }
 
-// Bool spikes as numbers, in a buffer of the calling thread: only for batches that may need them.
+// Spikes as numbers: bools in a buffer of the calling thread.
 template <typename A>
-const A* Numbers(const EventLists<A>& lists, const bool* spikes, int64_t n_batch, int64_t n) {
-  if (n_batch < 4 || lists.total() < kDenseAbove / 2 * n) return nullptr;
+const A* Numbers(ffi::ThreadPool& pool, const bool* spikes, int64_t n) {
+  constexpr int64_t kAtOnce = 1 << 14;
   A* const values = ScratchOf<A, Scratch::kNumbers>(n);
-  for (int64_t i = 0; i < n; ++i) values[i] = ValueOf<A>(spikes + i);
+  ParallelFor(pool, ThreadsFor(pool, n * static_cast<int64_t>(sizeof(A))), (n + kAtOnce - 1) / kAtOnce, [&](int64_t unit) {
+    const int64_t first = unit * kAtOnce, last = std::min(first + kAtOnce, n);
+    for (int64_t i = first; i < last; ++i) values[i] = ValueOf<A>(spikes + i);
+  });
   return values;
 }
 template <typename A>
-const A* Numbers(const EventLists<A>&, const A* spikes, int64_t, int64_t) {
+const A* Numbers(ffi::ThreadPool&, const A* spikes, int64_t) {
   return spikes;
 }
 
@@ -169,9 +183,18 @@ template <typename W, typename S>
 void DenseForwardOf(ffi::ThreadPool& pool, const S* spikes, const W* weight, int64_t n_weights,
                     int64_t n_batch, int64_t n_in, int64_t n_out, Accumulator<W>* out) {
   using A = Accumulator<W>;
-  const auto& lists = Compact<A>(spikes, n_weights * n_batch, n_in);
-  const A* values = Numbers<A>(lists, spikes, n_batch, n_weights * n_batch * n_in);
-  DenseForward<W>(pool, {lists, values, weight, n_weights, n_batch, n_in, n_out}, out);
+  const int64_t n = n_weights * n_batch * n_in;
+  DenseInputs<W> in{nullptr, 0, nullptr, weight, n_weights, n_batch, n_in, n_out};
+  if (n_batch % 4 == 0) in.n_events = CountEvents(spikes, n);
+  // To list the events of so many would take a tenth of the time, on one thread.
+  if (static_cast<double>(in.n_events) <= kDenseAbove * static_cast<double>(n)) {
+    in.lists = &Compact<A>(spikes, n_weights * n_batch, n_in);
+    in.n_events = in.lists->total();
+  }
+  if (n_batch >= 4 && static_cast<double>(in.n_events) >= kDenseAbove / 2 * static_cast<double>(n)) {
+    in.values = Numbers<A>(pool, spikes, n);
+  }
+  DenseForward<W>(pool, in, out);
 }
 
 ffi::Error DenseForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::AnyBuffer weight,
