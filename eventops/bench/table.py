@@ -108,7 +108,7 @@ def points(pairs: Iterable[tuple[dict, dict]], machine: dict) -> pd.DataFrame:
         job = measured["job"]
         common = _identity(job, verified, machine)
         common |= {"n_checks": len(verified["checks"]), "worst_ratio": worst(verified)[0]}
-        ours = _by_round(measured["points"], job)
+        ours = _our_points(measured["points"], job)
         once = machine.get("read_bandwidth_bytes_per_s") if job["device"] == "cpu" else None
         for point in measured["points"]:
             built = measured["construct"].get(point["method"], {})
@@ -125,7 +125,7 @@ def _identity(job, verified, machine) -> dict:
     }
 
 
-def _by_round(all_points, job) -> dict:
+def _our_points(all_points, job) -> dict:
     """Our own points, with whose rounds the others are compared."""
     return {
         (point["rate"], point["batch"], point["mode"]): point
