@@ -1,7 +1,7 @@
 # The table of contents: what is made, and in which order.
 from snakemake.utils import min_version
 
-min_version("9.0")
+min_version("9.12.0")
 
 
 if "sweep" not in config:

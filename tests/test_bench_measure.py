@@ -8,7 +8,19 @@ import numpy as np
 import pytest
 from bench_jobs import QUICK, job
 
-from eventops.bench import build, checks, measure, oracle, peers, stats, table, timing, verify
+from eventops.bench import (
+    build,
+    checks,
+    fingerprint,
+    machine,
+    measure,
+    oracle,
+    peers,
+    stats,
+    table,
+    timing,
+    verify,
+)
 
 MACHINE = {"slug": "test", "read_bandwidth_bytes_per_s": 1e10}
 
@@ -232,6 +244,20 @@ def test_rounds_are_interleaved_and_slow_methods_sampled_less(monkeypatch):
     assert "a" in order[first:last] and "b" in order[first:last]
 
 
+def test_every_method_follows_every_other():
+    """What the one before leaves in the caches must not always fall on the same one."""
+    runs = []
+    methods = [timing.Method(name, lambda _, name=name: runs.append(name), [0]) for name in "abcd"]
+    settings = dict(rounds=40, min_sample_s=0, budget_s=1.0, give_up_s=1.0, warmup=1)
+    timing.interleave(methods, settings)
+    for name in "abcd":
+        before = [
+            one for one, next_ in zip(runs[4:], runs[5:], strict=False) if next_ == name != one
+        ]
+        assert set(before) == set("abcd") - {name}
+        assert max(before.count(other) for other in before) < 0.6 * len(before)
+
+
 def test_what_another_method_leaves_behind_is_not_timed(monkeypatch):
     """Calls are slow until threads are awake and caches hold what is read, here for a call after another method's."""
     now, last = [0.0], [None]
@@ -244,12 +270,45 @@ def test_what_another_method_leaves_behind_is_not_timed(monkeypatch):
 
         return timing.Method(name, run, [0, 1])
 
-    short, long = method("short", 1e-4), method("long", 0.01)
+    short, long = method("short", 1e-4), method("long", 0.1)
     settings = dict(rounds=8, min_sample_s=1e-3, budget_s=1.0, give_up_s=1.0, warmup=3)
     timing.interleave([short, long], settings)
     assert [seconds for _, seconds in short.samples] == [pytest.approx(1e-4)] * 8
-    # A tenth more, where a call is as long as that: not worth another call.
-    assert max(seconds for _, seconds in long.samples) == pytest.approx(0.011)
+    # A hundredth more, where a call is as long as that: not worth another call.
+    assert max(seconds for _, seconds in long.samples) == pytest.approx(0.101)
+
+
+def test_a_read_of_memory_passes_by_all_caches_of_the_last_level(tmp_path, monkeypatch):
+    """Two parts of a processor with a cache each, and instructions that are no data."""
+    for core in range(4):
+        for index, (level, kind, size, cores) in enumerate(
+            [
+                (1, "Data", "32K", core),
+                (1, "Instruction", "64M", core),
+                (3, "Unified", "32M", core // 2),
+            ]
+        ):
+            folder = tmp_path / f"cpu{core}" / "cache" / f"index{index}"
+            folder.mkdir(parents=True)
+            for name, text in zip(
+                ("level", "type", "size", "shared_cpu_list"),
+                (level, kind, size, cores),
+                strict=True,
+            ):
+                (folder / name).write_text(f"{text}\n")
+    monkeypatch.setattr(machine, "CPUS", tmp_path)
+    monkeypatch.setattr(machine, "memory_bytes", lambda: 2**40)
+    assert machine.caches() == {"L1": 2**15, "L3": 2**25}
+    assert machine.last_cache_bytes() == 2**26
+    assert machine.reader(2).nbytes == pytest.approx(2**27, rel=0.01)
+
+
+def test_a_record_depends_on_all_that_its_code_imports():
+    assert {"measure", "timing", "memory", "stats", "machine"} <= fingerprint.closure("measure")
+    assert {"networks", "spiketrains"} <= fingerprint.closure("networks")
+    assert (
+        fingerprint.of("measure") == fingerprint.of("timing", "measure") != fingerprint.of("verify")
+    )
 
 
 def test_the_share_of_the_bandwidth_is_that_of_the_same_rounds():

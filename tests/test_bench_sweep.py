@@ -131,6 +131,24 @@ def test_backends_of_a_gpu():
             {"operator": "EventLinear", "sizes": [5], "storage": ["procedural"]},
             "EventLinear is dense and draws no graph",
         ),
+        (
+            NUMBER | {"sizes": [[9, 5]], "conn": [6]},
+            "conn 6 needs 6 distinct partners, but at size 9 x 5 there are 5; take a smaller conn",
+        ),
+        (
+            NUMBER
+            | {
+                "sizes": [[5, 9]],
+                "conn": [5],
+                "efferent_target": ["pre"],
+                "allow_self_conn": False,
+            },
+            "needs 5 distinct partners, but at size 5 x 9 there are 4",
+        ),
+        (
+            {"operator": "EventFixedTotalNum", "sizes": [5], "conn": [26]},
+            "needs 26 distinct pairs, but at size 5 x 5 there are 25",
+        ),
     ],
 )
 def test_meaningless_blocks_are_refused(block, message):
@@ -142,6 +160,11 @@ def test_both_storages_make_two_jobs():
     names = list(jobs(NUMBER | {"storage": ["sparse", "procedural"]}))
     assert ["-sparse-" in name for name in names] == [True, False]
     assert "-procedural-homogeneous-" in names[1]
+
+
+def test_repeated_partners_may_be_more_than_there_are():
+    assert jobs(NUMBER | {"sizes": [5], "conn": [6], "allow_multi_conn": True})
+    assert jobs(NUMBER | {"sizes": [[9, 5]], "conn": [5]})
 
 
 def test_a_procedural_operator_is_predicted_to_store_its_weight():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import functools
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -38,8 +37,7 @@ THREAD_VARIABLES = (
     "NUMBA_NUM_THREADS",
     "EVENTOPS_THREADS",
 )
-# What the equality and the speed of the operators depend on: a change makes records outdated.
-OPERATOR_SOURCES = ("*.py", "backends/*.py", "csrc/*", "csrc/cuda/*")
+CPUS = Path("/sys/devices/system/cpu")
 
 
 def slug() -> str:
@@ -172,9 +170,8 @@ def _offered() -> tuple[list[str], str | None]:
 
 
 def reader(factor: int = 4) -> memory.Reader:
-    """Reads a buffer of `factor` times this machine's largest cache."""
-    last_cache = max(caches().values(), default=2**25)
-    return memory.Reader(last_cache, memory_bytes(), factor)
+    """Reads a buffer of `factor` times all of this machine's caches of the last level."""
+    return memory.Reader(last_cache_bytes(), memory_bytes(), factor)
 
 
 def versions() -> dict[str, str | None]:
@@ -207,23 +204,6 @@ def commit() -> str | None:
         return None
 
 
-def fingerprint(*extra: str) -> str:
-    """A short hash of the operators' sources and of the named modules of the benchmark.
-
-    Parameters
-    ----------
-    *extra
-        Names or patterns of files inside ``eventops/bench`` that matter as well.
-    """
-    package = Path(__file__).resolve().parent.parent
-    files = [path for pattern in OPERATOR_SOURCES for path in package.glob(pattern)]
-    files += [path for pattern in extra for path in (package / "bench").glob(pattern)]
-    digest = hashlib.sha256()
-    for path in sorted(path for path in files if path.is_file()):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
-    return digest.hexdigest()[:12]
-
-
 def memory_bytes() -> int:
     """Physical memory."""
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -231,17 +211,34 @@ def memory_bytes() -> int:
 
 def caches() -> dict[str, int]:
     """Bytes of each data cache of the first core, by name; empty where the system does not tell."""
-    found = {}
-    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+    return {f"L{level}": size for level, size, _ in _caches(CPUS / "cpu0")}
+
+
+def last_cache_bytes() -> int:
+    """Bytes of the caches of the last level, of which a processor of many parts has several; 32 MiB where unknown."""
+    found = {
+        (level, cores): size
+        for cpu in CPUS.glob("cpu[0-9]*")
+        for level, size, cores in _caches(cpu)
+    }
+    last = max((level for level, _ in found), default=0)
+    return sum(size for (level, _), size in found.items() if level == last) or 2**25
+
+
+def _caches(cpu: Path) -> list[tuple[int, int, str]]:
+    """Level, bytes and sharing cores of each data cache of a core."""
+    found = []
+    for index in sorted((cpu / "cache").glob("index*")):
         try:
             if (index / "type").read_text().strip() == "Instruction":
                 continue
             size = (index / "size").read_text().strip()
-            level = (index / "level").read_text().strip()
+            level = int((index / "level").read_text())
+            cores = (index / "shared_cpu_list").read_text().strip()
         except OSError:
             continue
         scale = {"K": 2**10, "M": 2**20, "G": 2**30}.get(size[-1:], 1)
-        found[f"L{level}"] = int(size.rstrip("KMG")) * scale
+        found.append((level, int(size.rstrip("KMG")) * scale, cores))
     return found
 
 

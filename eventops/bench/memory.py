@@ -21,7 +21,7 @@ class Reader:
     Parameters
     ----------
     last_cache_bytes : int
-        Size of the machine's largest cache.
+        Size of all caches of the last level together: a processor of many parts has one for each.
     memory_bytes : int
         Its physical memory.
     factor : int

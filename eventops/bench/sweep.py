@@ -120,6 +120,7 @@ def _expand(block, config, devices, unavailable):
         if CONN_KIND[operator] == "distance":
             job |= {key: block.get(key, default) for key, default in space.DEFAULTS.items()}
             _check_space(job, where)
+        _check_distinct(job, where)
         yield {"id": job_id(job), **job}
 
 
@@ -172,6 +173,23 @@ def _check_space(job: dict, where: str) -> None:
             space.shape(job["space"], job[name])
         except ValueError as error:
             raise ValueError(f"{where}: sizes: {error}") from None
+
+
+def _check_distinct(job: dict, where: str) -> None:
+    """Refuse more distinct partners, or pairs, than there are: the operator would, but in the middle of a sweep."""
+    if job["allow_multi_conn"] or job["conn_kind"] not in ("num", "total"):
+        return
+    if job["conn_kind"] == "total":
+        wanted, offered, what = total(job), _pairs(job), "pairs"
+    else:
+        side = "n_post" if job["efferent_target"] == "post" else "n_pre"
+        wanted, offered, what = partners(job), job[side] - (not job["allow_self_conn"]), "partners"
+    if wanted > offered:
+        size = f"{job['n_pre']} x {job['n_post']}"
+        raise ValueError(
+            f"{where}: conn {job['conn']} needs {wanted} distinct {what}, but at size {size} there are {offered}; take "
+            "a smaller conn or larger sizes, or set allow_multi_conn: true"
+        )
 
 
 def _check_storage(block: dict, where: str) -> None:

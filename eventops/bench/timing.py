@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,8 +10,8 @@ from typing import Any
 
 MIN_SAMPLES = 3
 MAX_REPEATS = 100_000
-LONG_S = 0.005
-"""Calls as long as this are timed without a lead-in."""
+LONG_S = 0.02
+"""Calls as long as this are timed without a lead-in: what it is for is a hundredth of them."""
 
 
 @dataclass
@@ -52,8 +53,8 @@ class Method:
         The first calls after those of another method pay for threads that sleep and for caches that hold another matrix: a
         fifth of a millisecond, which is much where a sample is one. A sample is of the steady state.
         """
-        n = len(self.arguments)
         if self.expected_s < LONG_S:
+            n = len(self.arguments)
             for before in range(min(n, self.repeats), 0, -1):
                 self.run(self.arguments[(self._next - before) % n])
 
@@ -96,14 +97,14 @@ def warm(method: Method, settings: dict) -> None:
 def interleave(methods: list[Method], settings: dict) -> None:
     """Warm all methods up, then take one sample of each per round until rounds or budget end.
 
-    The order rotates from round to round, so that no method always follows the same one; each sample has a lead-in.
+    The order is drawn anew for every round, so that no method always follows the same one; each sample has a lead-in.
     """
     for method in methods:
         warm(method, settings)
     methods = [method for method in methods if not method.slow]
+    order = random.Random(0)
     for turn in range(settings["rounds"]):
-        shift = turn % max(1, len(methods))
-        for method in methods[shift:] + methods[:shift]:
+        for method in order.sample(methods, len(methods)):
             if len(method.samples) < MIN_SAMPLES or method.spent < settings["budget_s"]:
                 method.lead_in()
                 method.samples.append([turn, method.sample() / method.divide])

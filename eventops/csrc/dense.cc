@@ -30,7 +30,7 @@ struct DenseInputs {
   using A = Accumulator<W>;
   const EventLists<A>* lists;  // null where so many are active that all vectors are multiplied as a whole
   int64_t n_events;
-  const A* values;  // null for bool spikes, unless a batch is so dense that they were converted
+  const A* values;  // null unless a batch is so dense that its vectors are multiplied as a whole
   const W* weight;  // (V, n_in, n_out)
   int64_t n_weights, n_batch, n_in, n_out;
 };

@@ -24,7 +24,7 @@ struct Drawer {
   }
 };
 
-// Outputs of this size are in no second-level cache.
+// Outputs of this size share a second-level cache with nothing else, if they are in one at all.
 constexpr int64_t kFarBytes = 1 << 20;
 
 template <typename A>

@@ -1,5 +1,6 @@
 # The configuration, checked before anything else, and the names that all stages share.
 import os
+import sys
 from pathlib import Path
 
 from snakemake.utils import validate
@@ -7,8 +8,24 @@ from snakemake.utils import validate
 validate(config, schema="../schemas/config.schema.yaml")
 
 from eventops import backends
-from eventops.bench import alone, machine, progress, record, sweep, unfinished
+from eventops.bench import (
+    alone,
+    fingerprint,
+    machine,
+    progress,
+    record,
+    sweep,
+    unfinished,
+)
 from snakemake.exceptions import WorkflowError
+
+# Snakemake starts scripts by a line for the shell in which the interpreter stands as it is.
+if set(" \t'\"\\$&;()") & set(sys.executable):
+    raise WorkflowError(
+        f"Snakemake cannot run scripts by {sys.executable}, whose path has a space or another sign that a shell reads; "
+        "the checkout may stay where it is, but make the virtual environment elsewhere, for example python3 -m venv "
+        "~/eventops-venv, install into that one and run its snakemake"
+    )
 
 # The jobs of a cluster run elsewhere, on what cannot be looked at from here. Snakemake tells the executor only later; with
 # one that is not local a number of jobs is given and none of cores, and jobs know that they have been sent.
@@ -47,35 +64,10 @@ VERSIONS = {
     for name, version in machine.versions().items()
     if name not in ("pandas", "seaborn", "snakemake")
 }
-VERIFY_CODE = machine.fingerprint(
-    "build.py",
-    "checks.py",
-    "checks_given.py",
-    "checks_time.py",
-    "degrees.py",
-    "distances.py",
-    "finding.py",
-    "given.py",
-    "histograms.py",
-    "oracle.py",
-    "predict.py",
-    "space.py",
-    "synapses.py",
-    "verify.py",
-)
-MEASURE_CODE = machine.fingerprint(
-    "build.py",
-    "given.py",
-    "measure.py",
-    "peers.py",
-    "space.py",
-    "synapses.py",
-    "timing.py",
-)
-GENERATORS_CODE = machine.fingerprint(
-    "degrees.py", "finding.py", "generators.py", "histograms.py"
-)
-PAGE_CODE = machine.fingerprint("*.py", "templates/*")
+VERIFY_CODE = fingerprint.of("verify")
+MEASURE_CODE = fingerprint.of("measure")
+GENERATORS_CODE = fingerprint.of("generators")
+PAGE_CODE = fingerprint.of(files=("*.py", "templates/*"))
 
 
 wildcard_constraints:

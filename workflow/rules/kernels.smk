@@ -3,15 +3,7 @@ from eventops.bench import kernel_jobs
 KERNELS = kernel_jobs.jobs(config)
 KERNEL_TABLE = f"{RESULTS}/tables/kernels.csv"
 KERNEL_FIGURE = f"{RESULTS}/figures/kernels.svg"
-KERNEL_CODE = machine.fingerprint(
-    "build.py",
-    "checks.py",
-    "checks_time.py",
-    "kernel_*.py",
-    "oracle.py",
-    "synapses.py",
-    "timing.py",
-)
+KERNEL_CODE = fingerprint.of("kernel_jobs")
 
 
 wildcard_constraints:

@@ -3,9 +3,7 @@ from eventops.bench import networks
 NETWORKS = networks.jobs(config)
 NETWORK_TABLE = f"{RESULTS}/tables/networks.csv"
 NETWORK_FIGURE = f"{RESULTS}/figures/networks.svg"
-NETWORK_CODE = machine.fingerprint(
-    "networks.py", "spiketrains.py", "simulators/*", "../models/*"
-)
+NETWORK_CODE = fingerprint.of("networks", files=("simulators/*", "../models/*"))
 
 
 wildcard_constraints:
