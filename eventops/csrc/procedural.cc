@@ -17,10 +17,19 @@ struct Drawer {
   FixedDrawer fixed;
   std::vector<int32_t> targets;
 
-  const std::vector<int32_t>& Targets(const Graph& graph, const GapTable& gaps, int64_t row) {
+  // The partners of a row; seen(post) as each is drawn.
+  template <typename F>
+  const std::vector<int32_t>& Targets(const Graph& graph, const GapTable& gaps, int64_t row, F seen) {
     targets.clear();
-    graph.Targets(gaps, fixed, row, [&](int64_t post) { targets.push_back(static_cast<int32_t>(post)); });
+    graph.Targets(gaps, fixed, row, [&](int64_t post) {
+      seen(post);
+      targets.push_back(static_cast<int32_t>(post));
+    });
     return targets;
+  }
+
+  const std::vector<int32_t>& Targets(const Graph& graph, const GapTable& gaps, int64_t row) {
+    return Targets(graph, gaps, row, [](int64_t) {});
   }
 };
 
@@ -39,15 +48,11 @@ void AddRow(const Graph& graph, const GapTable& gaps, Drawer& drawer, const Acti
       graph.Targets(gaps, drawer.fixed, row, [y, value](int64_t post) { y[post] += value; });
       return;
     }
-    drawer.targets.clear();
-    graph.Targets(gaps, drawer.fixed, row, [&](int64_t post) {
-      __builtin_prefetch(y + post, 1);
-      drawer.targets.push_back(static_cast<int32_t>(post));
-    });
-    for (const int32_t post : drawer.targets) y[post] += value;
+    const auto fetch = [y](int64_t post) { __builtin_prefetch(y + post, 1); };
+    for (const int32_t post : drawer.Targets(graph, gaps, row, fetch)) y[post] += value;
     return;
   }
-  const auto& targets = drawer.Targets(graph, gaps, row);
+  const auto& targets = drawer.Targets(graph, gaps, row, [](int64_t) {});
   for (int64_t u = 0; u < n_uses; ++u) {
     const A value = use[u].value * w;
     A* y = out + (use[u].vector - first) * graph.n_out;

@@ -75,12 +75,13 @@ void UpdateLines(ffi::ThreadPool& pool, const Lines& lines, const EventLists<Acc
     for (int64_t e = 0; e < n_events; ++e) {
       if (e + 2 * kAhead < n_events) __builtin_prefetch(rows.ptr + events[e + 2 * kAhead].index * rows.n_tiles);
       if (e + kAhead < n_events) {
-        const auto next = rows.SegmentOf(events[e + kAhead].index, 0);
-        PrefetchSpan<Fetch::kAll>(rows.offsets + next.begin, (next.end - next.begin) * 2);
+        const int64_t next = events[e + kAhead].index, begin = rows.SegmentOf(next, 0).begin;
+        const int64_t n = rows.SegmentOf(next, rows.n_tiles - 1).end - begin;
+        PrefetchSpan<Fetch::kAll>(rows.offsets + begin, n * 2);
         if (lines.position == nullptr) {
-          PrefetchSpan<Fetch::kAll>(w + next.begin, (next.end - next.begin) * static_cast<int64_t>(sizeof(W)));
+          PrefetchSpan<Fetch::kAll>(w + begin, n * static_cast<int64_t>(sizeof(W)));
         } else {
-          PrefetchSpan<Fetch::kAll>(lines.position + next.begin, (next.end - next.begin) * 4);
+          PrefetchSpan<Fetch::kAll>(lines.position + begin, n * 4);
         }
       }
       for (int64_t t = 0; t < rows.n_tiles; ++t) {
