@@ -253,7 +253,8 @@ def _choices(job: dict, mode: str, curves: dict, machine: dict) -> tuple[list[Ch
         t, far = math.exp(log_t), math.exp(cost.Z95 * spread)
         nbytes, fits = _memory(job, method, form, machine)
         found.append(Choice(name, method, t, t / far, t * far, nbytes, _basis(curve, work), fits))
-    return sorted(found, key=lambda c: (not c.fits, c.seconds)), left_out
+    # Those that are predicted to cost no more than a call does are level: first the one that is known better.
+    return sorted(found, key=lambda c: (not c.fits, c.seconds, c.high)), left_out
 
 
 def _memory(job: dict, method: str, form: str, machine: dict) -> tuple[int, bool]:
