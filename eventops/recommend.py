@@ -186,7 +186,7 @@ def recommend(
     >>> [c.operator for c in answer.choices if c.method == "jnp-dense"]
     ['Linear']
     """
-    n_pre, n_post = _count("n_pre", n_pre, 1), _count("n_post", n_post, 1)
+    n_pre, n_post = _size("n_pre", n_pre), _size("n_post", n_post)
     batch, rate = _count("batch", batch, 1), _fraction("rate", rate)
     dtype, device = _dtype(dtype), device or _device()
     _one_of("mode", mode, tuple(MODES))
@@ -310,6 +310,16 @@ def _count(name: str, value, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"recommend: {name}={value!r} must be an integer of at least {least}")
     return int(value)
+
+
+def _size(name: str, value) -> int:
+    """A number of neurons that an operator can be built with."""
+    number = _count(name, value, 1)
+    if number >= 2**31:
+        raise ValueError(
+            f"recommend: {name}={number} must be less than 2**31, as for the operators; split the projection"
+        )
+    return number
 
 
 def _fraction(name: str, value) -> float:

@@ -216,6 +216,8 @@ def test_results_with_too_few_points_leave_it_to_the_reference(results):
         ({"conn_num": 5}, "two laws of connectivity; give one"),
         ({"prob": None, "conn_num": 4_001}, "at most 4000"),
         ({"n_pre": 0}, "n_pre=0 must be an integer of at least 1"),
+        ({"n_pre": 10**12}, r"n_pre=1000000000000 must be less than 2\*\*31.*split the projection"),
+        ({"n_post": 2**31}, r"n_post=2147483648 must be less than 2\*\*31"),
         ({"n_post": 2.5}, "n_post=2.5 must be an integer"),
         ({"batch": True}, "batch=True must be an integer"),
         ({"mode": "loop"}, "mode='loop' must be one of call, scan"),
