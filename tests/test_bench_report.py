@@ -107,6 +107,18 @@ def test_a_clean_run_says_verified_and_counts_its_losses(tmp_path):
     assert f"The other method was faster in {lost} of {compared} comparisons" in plain
 
 
+def test_a_small_run_says_that_it_is_one(tmp_path):
+    few = made.CONFIG | {"measure": {"rounds": 5}}
+    small = write(tmp_path, made.points(jobs=SMALL), config=few, draw=False)
+    assert "networks of 1,000 neurons, in 5 rounds" in small
+    assert "with the default configuration, measures more" in small
+    many = made.CONFIG | {"measure": {"rounds": 15}}
+    assert "A small run" not in write(tmp_path, made.points(), config=many, draw=False)
+    assert "1,000 to 100,000 neurons, in 5 rounds" in write(
+        tmp_path, made.points(), config=few, draw=False
+    )
+
+
 def test_unchecked_run_is_not_called_verified(tmp_path):
     table = made.points(jobs=SMALL)
     page = write(tmp_path, table, checks=made.checks(table).head(0), draw=False)
