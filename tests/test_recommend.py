@@ -346,6 +346,19 @@ def test_crossovers_of_a_known_law(results):
     assert dense.loc[0.1, "kind"] == "never" and math.isnan(dense.loc[0.1, "rate"])
 
 
+def test_a_crossover_between_always_and_never_is_none(monkeypatch):
+    """An interval that spans everything is no answer, and operators that were not measured have no row."""
+    points = made.points(jobs=made.JOBS[:6], batches=(1,))
+    vague = {"rate": 0.3, "low": decide.RATES[0], "high": math.nan, "extrapolated": True}
+    monkeypatch.setattr(decide, "crossing", lambda *_, **__: dict(vague))
+    found = decide.tables(points, made.MACHINE)["crossovers"]
+    assert (found["kind"] == "unknown").all() and set(found["than"]) == {"EventFixedProb"}
+    told = decide.summary(decide.tables(points, made.MACHINE))
+    assert told["crossovers"] == [] and told["untold"][0] == "dense product at 1,000 neurons"
+    few = made.points(jobs=made.JOBS[3:6], peers=("jnp-dense",), batches=(1,))
+    assert set(decide.tables(few, made.MACHINE)["crossovers"]["faster"]) == {"dense product"}
+
+
 @pytest.mark.parametrize("rows", ["all", "none"])
 def test_the_map_says_who_is_fastest_or_that_nothing_is_known(rows):
     points = made.points(batches=(1,), jobs=made.JOBS if rows == "all" else ())
