@@ -5,10 +5,14 @@ For each method, form of the matrix and way of calling, in two steps:
 1. **Terms that the hardware is paid for**: a call, an input looked at, an output written, an active row, a
    synapse visited, a byte read beyond a cache. Their prices are non-negative and found by least squares on
    the relative error (Lawson and Hanson 1974, ch. 23). They carry the prediction away from what was measured.
+   What large matrices cannot tell is the price of a call, lost in their times, and that of a byte in a cache which
+   none of them fits into; least squares would call both free. So a call costs no less than the cheapest one of the
+   other methods that was told, and a byte in such a cache what it costs beyond.
 2. **What the terms miss** is interpolated in the logarithms of sizes, events and fan-out by a Gaussian process
    with a trend (Rasmussen and Williams 2006, §2.2 and §2.7). Near measured points the prediction follows them;
-   far away it is that of the terms, and its standard deviation grows with the distance. How much it must grow
-   is tried out: each configuration is predicted from the others, and 95 % have to lie in their intervals.
+   beyond them it keeps what is missed at the edge, so that only the terms tell how it goes on, and its standard
+   deviation grows with the distance. How much it must grow is tried out: each configuration is predicted from the
+   others, and 95 % have to lie in their intervals.
 
 Only NumPy is needed, so that `eventops.recommend` runs wherever the operators do.
 """
@@ -16,109 +20,37 @@ Only NumPy is needed, so that `eventops.recommend` runs wherever the operators d
 from __future__ import annotations
 
 import csv
-import dataclasses
 import math
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-OURS, DENSE = "eventops", "jnp-dense"
-METHODS = (OURS, DENSE, "bcoo", "scipy-csr", "brainevent", "torch")
-BY_EVENT = (OURS, "brainevent")  # visit the rows of active inputs alone; the others read everything
-ITEM = {"float64": 8, "float32": 4, "float16": 2, "bfloat16": 2}
+from .cost_terms import (
+    AXES,
+    DENSE,
+    ITEM,
+    METHODS,
+    OURS,
+    WITHOUT_JAX,
+    Work,
+    as_seen,
+    known_caches,
+    terms,
+    walked_bytes,
+)
+
 Z95 = 1.96
 # Axes along which nothing is predicted unless a method was measured at values a factor of 1.5 apart.
 _MUST_VARY = np.array([True, True, True, False, True, False, False])
-_CACHES = {"L2": 2**20, "L3": 2**25}  # for a machine that does not tell
+# Seconds that a call from Python, or a step in a scan, takes at least, on any machine and whatever it does.
+LEAST = {"call": 1e-6, "scan": 1e-7}
+_TOLD = 0.5  # a price of a call is told by the points if the fastest of them spent this share on it
+_UNTOLD = 0.7  # standard deviation of the logarithm of one that is not: wrong by a factor of two
 _RIDGE = 0.1  # terms that the points cannot tell apart share their price
 _FAR = 0.4  # standard deviation of a trend, in log seconds per unit of _SCALE: an exponent wrong by 0.17
 # What counts as far: a factor of ten in sizes, events and batch, of four in bytes per weight.
 _SCALE = np.array([2.3, 2.3, 2.3, 2.3, 2.3, 1.4, 1.0])
-AXES = ("n_pre", "n_post", "out-degree", "active inputs", "batch", "dtype", "weights")
-
-
-@dataclasses.dataclass(frozen=True)
-class Work:
-    """What a product is asked to do; arrays of one shape.
-
-    Attributes
-    ----------
-    n_pre, n_post, synapses
-        Sizes of the matrix, and its number of connections.
-    events
-        Active inputs of one vector.
-    batch
-        Vectors per call.
-    item
-        Bytes of one weight.
-    stored
-        Bytes of weight that are stored with each synapse: 0 where all have one weight.
-    """
-
-    n_pre: np.ndarray
-    n_post: np.ndarray
-    synapses: np.ndarray
-    events: np.ndarray
-    batch: np.ndarray
-    item: np.ndarray
-    stored: np.ndarray
-
-    @property
-    def fan(self) -> np.ndarray:
-        """Mean out-degree."""
-        return self.synapses / np.maximum(self.n_pre, 1)
-
-    @property
-    def rows(self) -> np.ndarray:
-        """Rows that at least one vector of the batch needs, if vectors are independent."""
-        silent = 1 - np.minimum(self.events / np.maximum(self.n_pre, 1), 1)
-        return self.n_pre * (1 - silent**self.batch)
-
-    def place(self) -> np.ndarray:
-        """Where this is among the measured points: natural logarithms, shape (..., len(AXES))."""
-        columns = (self.n_pre, self.n_post, self.fan, self.events, self.batch, self.item)
-        logs = [np.log(np.asarray(c, float) + 0.5) for c in columns]
-        return np.stack([*logs, np.asarray(self.stored > 0, float)], axis=-1)
-
-
-def _as_seen(method: str, form: str, w: Work) -> Work:
-    """The same work, with all that the method does not notice made equal."""
-    if form == "dense":
-        w = dataclasses.replace(w, synapses=w.n_pre * w.n_post, stored=w.item)
-    if method not in BY_EVENT:
-        w = dataclasses.replace(w, events=w.n_pre, stored=w.item)
-    return w
-
-
-def _beyond(size, cache):
-    """The share of something walked through again and again that does not stay in a cache."""
-    return np.maximum(0.0, 1 - cache / np.maximum(size, 1.0))
-
-
-def terms(method: str, form: str, w: Work, caches: dict[str, int]) -> np.ndarray:
-    """What one call costs, in units whose prices are fitted: shape (..., number of terms)."""
-    l2, l3 = (caches.get(name) or _CACHES[name] for name in ("L2", "L3"))
-    ends = [np.ones(np.shape(w.n_pre)), w.batch * w.n_pre, w.batch * w.n_post]
-    visits = w.batch * w.events * w.fan
-    narrow = visits * (
-        np.asarray(w.stored) == 2
-    )  # weights of 16 bits are widened before they are added
-    if form == "dense":
-        matrix = w.n_pre * w.n_post * w.item
-        read = w.rows * w.n_post * w.item  # once for all vectors of a batch
-        columns = [*ends, w.rows, visits, narrow]
-        columns += [read * _beyond(matrix, l2), read * _beyond(matrix, l3)]
-    elif form == "drawn":
-        columns = [*ends, w.rows, w.rows * w.fan, visits]
-    elif method in BY_EVENT:
-        out, held = 4 * w.n_post, (2 + w.stored) * w.synapses
-        columns = [*ends, w.batch * w.events, visits, visits * w.stored, narrow]
-        columns += [visits * _beyond(out, l2), visits * _beyond(held, l3)]
-    else:
-        held = (4 + w.item) * w.synapses
-        columns = [*ends, w.synapses, w.batch * w.synapses, w.synapses * _beyond(held, l3)]
-    return np.stack([np.asarray(c, float) for c in columns], axis=-1)
 
 
 def nonnegative(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -163,13 +95,18 @@ class Curve:
         Medians, and the standard deviations of their logarithms: shape (n,).
     caches
         Bytes of ``L2`` (of a core) and ``L3``.
+    least
+        Seconds that a call costs at least, as is known from elsewhere.
     """
 
-    def __init__(self, method, form, work: Work, seconds, spread, caches):
-        self.method, self.form, self.caches = method, form, caches
-        self.work, self.log_t, self.spread = _as_seen(method, form, work), np.log(seconds), spread
+    def __init__(self, method, form, work: Work, seconds, spread, caches, least=LEAST["scan"]):
+        self.method, self.form = method, form
+        self.work, self.log_t, self.spread = as_seen(method, form, work), np.log(seconds), spread
+        self.fastest = float(np.min(seconds))
+        self.least = min(least, self.fastest)
+        self.caches = known_caches(caches, walked_bytes(method, form, self.work))
         self.at = self.work.place()
-        self.terms = terms(method, form, self.work, caches)
+        self.terms = terms(method, form, self.work, self.caches)
         self.centre = self.at.mean(axis=0)
         self.reach, self.signal, self.noise = self._choose(self._missed(slice(None)))
         self.stretch = 1.0
@@ -180,17 +117,23 @@ class Curve:
     def _missed(self, part) -> np.ndarray:
         """Price the terms by some of the points; what they miss of them, less its mean."""
         a = self.terms[part] / np.exp(self.log_t[part])[:, None]
+        b = 1 - self.least * a[:, 0]  # what is left of each time for what costs more than the least
         size = np.linalg.norm(a, axis=0)
         size[size == 0] = 1
         a = np.vstack([a / size, _RIDGE * np.eye(a.shape[1])])
-        b = np.append(np.ones(len(a) - a.shape[1]), np.zeros(a.shape[1]))
-        self.prices = nonnegative(a, b) / size
+        self.prices = nonnegative(a, np.append(b, np.zeros(a.shape[1]))) / size
+        self.prices[0] += self.least
         missed = self.log_t[part] - self._by_terms(self.terms[part])
         self.shift = float(np.mean(missed))
         return missed - self.shift
 
     def _by_terms(self, amounts: np.ndarray) -> np.ndarray:
-        return np.log(np.maximum(amounts @ self.prices, 1e-9))
+        return np.log(amounts @ self.prices)
+
+    @property
+    def told(self) -> bool:
+        """Whether the points tell the price of a call, rather than hide it behind their work."""
+        return bool(self.prices[0] >= _TOLD * self.fastest)
 
     def _choose(self, missed) -> tuple[float, float, float]:
         """Range, signal and noise with the best posterior on a grid."""
@@ -252,12 +195,18 @@ class Curve:
         prior = self.signal**2 + _FAR**2 * (
             0.25 + np.sum(((at - self.centre) / _SCALE) ** 2, axis=1)
         )
-        mean = self._by_terms(amounts) + self.shift + k @ self.weights
-        return mean, np.maximum(self.stretch**2 * prior - np.sum(half**2, axis=0), 0)
+        variance = np.maximum(self.stretch**2 * prior - np.sum(half**2, axis=0), 0)
+        by_terms = self._by_terms(amounts)
+        if not self.told:
+            variance += (_UNTOLD * self.prices[0] / np.exp(by_terms)) ** 2
+        # Beyond the points the correction stays as it is at their edge: a trend that went on would outweigh the terms.
+        edge = self._covariance(np.clip(at, self.known.min(axis=0), self.known.max(axis=0)))
+        mean = by_terms + self.shift + edge @ self.weights
+        return np.maximum(mean, math.log(min(self.prices[0], self.fastest))), variance
 
     def predict(self, work: Work) -> tuple[np.ndarray, np.ndarray]:
         """Logarithm of the seconds, and the standard deviation of a new measurement of it."""
-        work = _as_seen(self.method, self.form, work)
+        work = as_seen(self.method, self.form, work)
         amounts = terms(self.method, self.form, work, self.caches)
         at = work.place().reshape(-1, len(AXES))
         mean, variance = self._posterior(at, amounts.reshape(len(at), -1))
@@ -266,7 +215,7 @@ class Curve:
 
     def outside(self, work: Work) -> np.ndarray:
         """Along which axes this lies beyond all measured points: bool, shape (..., len(AXES))."""
-        at = _as_seen(self.method, self.form, work).place()
+        at = as_seen(self.method, self.form, work).place()
         low, high = self.at.min(axis=0) - 1e-3, self.at.max(axis=0) + 1e-3
         return (at < low) | (at > high)
 
@@ -280,7 +229,7 @@ class Curve:
 
     def measured(self, work: Work) -> np.ndarray:
         """Whether a point like this one (within 2 %) was measured: bool, shape (...)."""
-        at = _as_seen(self.method, self.form, work).place()
+        at = as_seen(self.method, self.form, work).place()
         return (np.abs(at[..., None, :] - self.at) < 0.02).all(axis=-1).any(axis=-1)
 
 
@@ -330,6 +279,9 @@ def work_of(rows: list[dict]) -> Work:
 def fit(rows: Iterable[dict], caches: dict[str, int]) -> dict[tuple[str, str, str], Curve]:
     """A curve for each (method, form, mode) that was measured at two points or more.
 
+    What JAX takes for a call, or for a step in a scan, is the same for all methods that run in it. So those whose points
+    do not tell it are given the cheapest one that others tell.
+
     Parameters
     ----------
     rows
@@ -340,12 +292,30 @@ def fit(rows: Iterable[dict], caches: dict[str, int]) -> dict[tuple[str, str, st
     groups: dict[tuple, list[dict]] = {}
     for row in usable(rows):
         groups.setdefault(key_of(row), []).append(row)
-    curves = {}
-    for key, group in groups.items():
-        if len(group) > 1:
-            seconds = np.array([_number(r["t_median_s"]) for r in group])
-            spread = np.array([_spread(r) for r in group])
-            curves[key] = Curve(*key[:2], work_of(group), seconds, spread, caches)
+    measured = {
+        key: (
+            work_of(group),
+            np.array([_number(r["t_median_s"]) for r in group]),
+            np.array([_spread(r) for r in group]),
+        )
+        for key, group in groups.items()
+        if len(group) > 1
+    }
+    curves = {
+        key: Curve(*key[:2], *points, caches, LEAST[key[2]]) for key, points in measured.items()
+    }
+    least = dict(LEAST)
+    for way in least:
+        told = [
+            min(c.prices[0], c.fastest)
+            for (method, _, mode), c in curves.items()
+            if mode == way and method not in WITHOUT_JAX and c.told
+        ]
+        least[way] = min(told, default=least[way])
+    for (method, form, way), curve in curves.items():
+        if method not in WITHOUT_JAX and curve.prices[0] < least[way]:
+            key = method, form, way
+            curves[key] = Curve(method, form, *measured[key], caches, least[way])
     return curves
 
 

@@ -186,7 +186,7 @@ def recommend(
     >>> [c.operator for c in answer.choices if c.method == "jnp-dense"]
     ['Linear']
     """
-    n_pre, n_post = _count("n_pre", n_pre, 1), _count("n_post", n_post, 1)
+    n_pre, n_post = _size("n_pre", n_pre), _size("n_post", n_post)
     batch, rate = _count("batch", batch, 1), _fraction("rate", rate)
     dtype, device = _dtype(dtype), device or _device()
     _one_of("mode", mode, tuple(MODES))
@@ -253,7 +253,8 @@ def _choices(job: dict, mode: str, curves: dict, machine: dict) -> tuple[list[Ch
         t, far = math.exp(log_t), math.exp(cost.Z95 * spread)
         nbytes, fits = _memory(job, method, form, machine)
         found.append(Choice(name, method, t, t / far, t * far, nbytes, _basis(curve, work), fits))
-    return sorted(found, key=lambda c: (not c.fits, c.seconds)), left_out
+    # Those that are predicted to cost no more than a call does are level: first the one that is known better.
+    return sorted(found, key=lambda c: (not c.fits, c.seconds, c.high)), left_out
 
 
 def _memory(job: dict, method: str, form: str, machine: dict) -> tuple[int, bool]:
@@ -309,6 +310,16 @@ def _count(name: str, value, least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
         raise ValueError(f"recommend: {name}={value!r} must be an integer of at least {least}")
     return int(value)
+
+
+def _size(name: str, value) -> int:
+    """A number of neurons that an operator can be built with."""
+    number = _count(name, value, 1)
+    if number >= 2**31:
+        raise ValueError(
+            f"recommend: {name}={number} must be less than 2**31, as for the operators; split the projection"
+        )
+    return number
 
 
 def _fraction(name: str, value) -> float:

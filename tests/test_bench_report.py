@@ -14,7 +14,7 @@ import bench_synthetic as made
 import pandas as pd
 import pytest
 
-from eventops.bench import figures, findings, report
+from eventops.bench import decide, figures, findings, report
 
 SMALL = made.JOBS[0], made.JOBS[3]
 EVIL = '<script>alert("x")</script>'
@@ -105,6 +105,45 @@ def test_a_clean_run_says_verified_and_counts_its_losses(tmp_path):
     compared = ((table["method"] != "eventops") & table["ratio"].gt(0)).sum()
     assert "<small>≈ 1.02× ahead</small>" in page and "<small>1.93× ahead</small>" in page
     assert f"The other method was faster in {lost} of {compared} comparisons" in plain
+
+
+def test_a_small_run_says_that_it_is_one(tmp_path):
+    few = made.CONFIG | {"measure": {"rounds": 5}}
+    small = write(tmp_path, made.points(jobs=SMALL), config=few, draw=False)
+    assert "networks of 1,000 neurons, in 5 rounds" in small
+    assert "with the default configuration, measures more" in small
+    many = made.CONFIG | {"measure": {"rounds": 15}}
+    assert "A small run" not in write(tmp_path, made.points(), config=many, draw=False)
+    assert "1,000 to 100,000 neurons, in 5 rounds" in write(
+        tmp_path, made.points(), config=few, draw=False
+    )
+
+
+def crossovers_of(tmp_path, table) -> str:
+    """What a page says about crossovers, as text with a bar between cells."""
+    out, jobs = tmp_path / "report.html", made.jobs(table)
+    decided = decide.summary(decide.tables(table, made.MACHINE))
+    decided["score"] |= {"n": 1, "near": 1, "error": 1.0, "covered": 1.0}
+    more = {"decision": decided}
+    report.write(table, jobs, made.checks(table), made.MACHINE, tmp_path, made.CONFIG, out, **more)
+    page = out.read_text(encoding="utf-8")
+    part = page[page.index("Crossovers as numbers") :]
+    part = re.sub(r"<t[dr][^>]*>", " | ", part[: part.index("</details>")])
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", part))
+
+
+def test_crossovers_name_what_was_measured_and_hide_no_doubt(tmp_path):
+    """A law at one size tells nothing of others, no operator stands for another, and what is extrapolated says so."""
+    jobs = [job for job in made.JOBS if job[0] != "EventFixedProb"]
+    told = crossovers_of(tmp_path, made.points(jobs=jobs, batches=(1,)))
+    assert "measured: EventFixedNumConn" in told and "EventFixedProb" not in told
+    assert "| never | never | never | extrapolated" in told
+    single = [
+        job for job in made.JOBS if job[0] == "EventLinear" or job[1:4] == (4_000, "num", "80")
+    ]
+    untold = crossovers_of(tmp_path, made.points(jobs=single, batches=(1,)))
+    assert "Measured too little to tell, so left out: dense product at 1,000 neurons;" in untold
+    assert re.findall(r"\| (\d+) \| (\d+) \| dense product", untold) == [("4000", "2")]
 
 
 def test_unchecked_run_is_not_called_verified(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import math
 import subprocess
@@ -215,6 +216,8 @@ def test_results_with_too_few_points_leave_it_to_the_reference(results):
         ({"conn_num": 5}, "two laws of connectivity; give one"),
         ({"prob": None, "conn_num": 4_001}, "at most 4000"),
         ({"n_pre": 0}, "n_pre=0 must be an integer of at least 1"),
+        ({"n_pre": 10**12}, r"n_pre=1000000000000 must be less than 2\*\*31.*split the projection"),
+        ({"n_post": 2**31}, r"n_post=2147483648 must be less than 2\*\*31"),
         ({"n_post": 2.5}, "n_post=2.5 must be an integer"),
         ({"batch": True}, "batch=True must be an integer"),
         ({"mode": "loop"}, "mode='loop' must be one of call, scan"),
@@ -246,6 +249,59 @@ def test_ordinary_questions(more):
     dense = "conn_num" not in more and "prob" not in more
     names = {c.operator for c in answer.choices}
     assert "Linear" in names and dense != bool({"EventFixedProb", "EventFixedNumConn"} & names)
+
+
+# Seconds at 200 neurons in a scan, 1 % active, on the kind of machine that the reference is of: a smoke run measured them.
+SMALL = {"Linear": 4.4e-6, "EventLinear": 0.81e-6}
+
+
+@pytest.mark.parametrize("mode", ["scan", "call"])
+@pytest.mark.parametrize("n", [50, 100, 200, 500])
+def test_below_the_measured_sizes_nothing_is_free(n, mode, shipped):
+    """The reference begins at 1,000 neurons: there least squares hide the price of a call, and of a byte in a cache."""
+    answer = eventops.recommend(n, n, 0.01, prob=0.1, mode=mode, device="cpu")
+    for c in answer.choices:
+        assert c.seconds >= cost.LEAST[mode]
+        if c.method not in cost.WITHOUT_JAX:
+            # The cheapest call that was ever measured, through JAX, did some work besides.
+            fastest = min(
+                float(r["t_median_s"])
+                for r in shipped
+                if r["mode"] == mode and r["method"] not in cost.WITHOUT_JAX
+            )
+            assert c.seconds > 0.9 * fastest
+    own = {c.operator: c for c in answer.choices}
+    if mode == "scan" and n >= 200:
+        assert answer.best.operator != "Linear"
+    if mode == "scan" and n == 200:
+        for name, truth in SMALL.items():
+            assert own[name].low < truth < own[name].high
+
+
+@pytest.mark.parametrize("axis", ["both", "n_pre", "n_post", "prob", "rate", "batch"])
+def test_more_work_never_costs_less_below_the_measured_sizes(shipped, facts, axis):
+    n = np.array([20.0, 50, 100, 200, 500, 999])
+    share = np.geomspace(1e-3, 1, 13)
+    for (method, *_), curve in cost.fit(shipped, facts["caches"]).items():
+        for prob, rate in itertools.product((0.001, 0.01, 0.1, 1), repeat=2):
+            asked = {"n_pre": 300, "n_post": 300, "prob": prob, "rate": rate, "batch": 1}
+            more = {"prob": share, "rate": share, "batch": np.array([1, 2, 4, 16])}.get(axis, n)
+            asked |= {name: more for name in (("n_pre", "n_post") if axis == "both" else (axis,))}
+            log_t, _ = curve.predict(decide.work(**asked))
+            # A few percent of wiggle are left where one axis lies among the points, and another does not.
+            assert np.diff(log_t).min() > (-0.06 if method == "brainevent" else -0.002)
+
+
+def test_a_cache_that_nothing_fits_into_gives_no_discount():
+    """Matrices of 4 MB and more say nothing of one of 160 kB."""
+    n = np.array([1_000.0, 2_000, 4_000, 8_000])
+    seconds = 1e-11 * 4 * n * n
+    curve = cost.Curve(
+        "jnp-dense", "dense", work(n, n, n, n), seconds, np.full(4, 0.01), CACHES, least=1e-6
+    )
+    small, _ = curve.predict(work(200, 200, 200, 200))
+    assert curve.caches["L2"] == 0 and not curve.told
+    assert math.exp(small) == pytest.approx(1e-6 + 1e-11 * 4 * 200**2, rel=0.5)
 
 
 def test_a_larger_network_takes_longer():
@@ -288,6 +344,19 @@ def test_crossovers_of_a_known_law(results):
     assert dense.loc[1.0, "rate"] == pytest.approx(truth, rel=0.4)
     assert set(decide.crossovers(curves, [4_000], "scan", 6e7)["kind"]) == {"does not fit"}
     assert dense.loc[0.1, "kind"] == "never" and math.isnan(dense.loc[0.1, "rate"])
+
+
+def test_a_crossover_between_always_and_never_is_none(monkeypatch):
+    """An interval that spans everything is no answer, and operators that were not measured have no row."""
+    points = made.points(jobs=made.JOBS[:6], batches=(1,))
+    vague = {"rate": 0.3, "low": decide.RATES[0], "high": math.nan, "extrapolated": True}
+    monkeypatch.setattr(decide, "crossing", lambda *_, **__: dict(vague))
+    found = decide.tables(points, made.MACHINE)["crossovers"]
+    assert (found["kind"] == "unknown").all() and set(found["than"]) == {"EventFixedProb"}
+    told = decide.summary(decide.tables(points, made.MACHINE))
+    assert told["crossovers"] == [] and told["untold"][0] == "dense product at 1,000 neurons"
+    few = made.points(jobs=made.JOBS[3:6], peers=("jnp-dense",), batches=(1,))
+    assert set(decide.tables(few, made.MACHINE)["crossovers"]["faster"]) == {"dense product"}
 
 
 @pytest.mark.parametrize("rows", ["all", "none"])

@@ -181,6 +181,8 @@ def mode_of(rows: list[dict]) -> str:
     return "scan" if any(r["mode"] == "scan" for r in rows) else "call"
 
 
+NO_ROOM, UNKNOWN = "does not fit", "unknown"
+CROSSOVERS = ["n", "prob", "mode", "than", "faster", "kind", "rate", "low", "high", "extrapolated"]
 PROBABILITIES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -189,15 +191,20 @@ def matrix_fits(n: int, memory_bytes: float, item: int = 4) -> bool:
     return n * n * item <= memory_bytes
 
 
-def crossovers(
-    curves: dict, sizes: list[int], mode: str, memory_bytes: float = math.inf
-) -> pd.DataFrame:
-    """Above which firing rate a full matrix is faster than stored synapses.
+def operators(rows: list[dict], mode: str, form: str = "sparse") -> list[str]:
+    """Our operators that were measured in a form of the matrix; their times make one curve."""
+    return sorted({r["operator"] for r in rows if cost.key_of(r) == (cost.OURS, form, mode)})
 
-    One row for each size, connection probability and ``faster``: the dense product, or `EventLinear` on a full matrix.
-    ``kind`` is ``at`` (``rate``, with the ``low`` and ``high`` at which the 95 % interval of the ratio reaches 1),
-    ``never`` (not up to all inputs active), ``always`` (from the lowest rate on), ``does not fit`` (the matrix, into
-    memory) or ``unknown``.
+
+def crossovers(
+    curves: dict, sizes: list[int], mode: str, memory_bytes: float = math.inf, than: str = ""
+) -> pd.DataFrame:
+    """Above which firing rate a full matrix is faster than stored synapses (``than``: of which operators).
+
+    One row for each size, connection probability and ``faster``: the dense product, or `EventLinear` on a full matrix; none
+    for what was not measured. ``kind`` is ``at`` (``rate``, with the ``low`` and ``high`` at which the 95 % interval of the
+    ratio reaches 1), ``never`` (not up to all inputs active), ``always`` (from the lowest rate on), ``does not fit`` (the
+    matrix, into memory) or ``unknown``: no answer from `eventops.recommend` either, or an interval from always to never.
     """
     rows = []
     ours = curves.get((cost.OURS, "sparse", mode))
@@ -206,18 +213,26 @@ def crossovers(
         (cost.OURS, "dense"): "EventLinear",
     }.items():
         other = curves.get((method, form, mode))
+        if ours is None or other is None:
+            continue
         for n in sizes:
             for prob in PROBABILITIES:
-                row = {"n": n, "prob": prob, "mode": mode, "faster": name, "kind": "unknown"}
-                if not matrix_fits(n, memory_bytes):
-                    row["kind"] = "does not fit"
-                elif ours is not None and other is not None:
-                    row |= crossing(ours, other, n, n, prob)
-                    always = row["rate"] == RATES[0]
-                    row["kind"] = "always" if always else "at" if row["rate"] > 0 else "never"
-                rows.append(row)
-    columns = ["n", "prob", "mode", "faster", "kind", "rate", "low", "high", "extrapolated"]
-    return pd.DataFrame(rows, columns=columns)
+                row = {"n": n, "prob": prob, "mode": mode, "than": than, "faster": name}
+                full = matrix_fits(n, memory_bytes)
+                rows.append(row | (_turn(ours, other, n, prob) if full else {"kind": NO_ROOM}))
+    return pd.DataFrame(rows, columns=CROSSOVERS)
+
+
+def _turn(ours: cost.Curve, other: cost.Curve, n: int, prob: float) -> dict:
+    """The crossover at one size and probability, and of which kind it is."""
+    asked = work(n, n, prob, 1.0)
+    if ours.never_varied(asked).any() or other.never_varied(asked).any():
+        return {"kind": UNKNOWN}
+    found = crossing(ours, other, n, n, prob)
+    if found["low"] == RATES[0] and math.isnan(found["high"]):
+        return found | {"kind": UNKNOWN}
+    always = found["rate"] == RATES[0]
+    return found | {"kind": "always" if always else "at" if found["rate"] > 0 else "never"}
 
 
 def tables(points: pd.DataFrame, machine: dict) -> dict[str, pd.DataFrame]:
@@ -225,15 +240,28 @@ def tables(points: pd.DataFrame, machine: dict) -> dict[str, pd.DataFrame]:
     rows, caches = rows_of(points), machine.get("caches") or {}
     predicted = out_of_fold(rows, caches)
     memory = machine.get("memory_bytes") or math.inf
-    crossed = crossovers(cost.fit(rows, caches), sizes_of(rows), mode_of(rows), memory)
+    mode = mode_of(rows)
+    than = ", ".join(operators(rows, mode))
+    crossed = crossovers(cost.fit(rows, caches), sizes_of(rows), mode, memory, than)
     return {"holdout": predicted, "contests": contests(predicted), "crossovers": crossed}
 
 
 def summary(frames: dict[str, pd.DataFrame]) -> dict:
-    """What the report says of `tables`: the score of the hold-out test, and the crossovers row by row."""
+    """What the report says of `tables`: the score of the hold-out test, and the crossovers row by row.
+
+    ``untold`` says of which sizes too little was measured, and ``lowest`` is the rate that stands for always.
+    """
     crossed = frames["crossovers"]
-    known = crossed[crossed["kind"] != "unknown"]
+    unknown, whole = crossed["kind"] == UNKNOWN, len(PROBABILITIES)
+    untold = crossed[unknown].groupby(["faster", "n"], sort=False).size()
     return {
         "score": score(frames["holdout"], frames["contests"]),
-        "crossovers": known.to_dict("records"),
+        "crossovers": crossed[~unknown].to_dict("records"),
+        "than": crossed["than"].iloc[0] if len(crossed) else "",
+        "untold": [
+            f"{name} at {n:,} neurons"
+            + (f" ({many} of {whole} connection probabilities)" if many < whole else "")
+            for (name, n), many in untold.items()
+        ],
+        "lowest": RATES[0],
     }

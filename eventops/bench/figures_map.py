@@ -58,6 +58,10 @@ def map(points: pd.DataFrame, machine: dict):  # noqa: A001 - the name of the fi
     if not curves or not sizes:
         return words("Too few points were timed to say which operator is the fastest where.")
     look = styles(curves)
+    for form, tail in (("sparse", ""), ("drawn", ", procedural")):
+        names = decide.operators(rows, mode, form)
+        if names and "EventFixedProb" not in names:
+            look[cost.OURS, form]["name"] = ", ".join(names) + tail
     fig, axes = panels(len(sizes) + 1, columns=3, width=3.5, height=3.0)
     handles: dict = {}
     memory = machine.get("memory_bytes") or np.inf
@@ -66,7 +70,7 @@ def map(points: pd.DataFrame, machine: dict):  # noqa: A001 - the name of the fi
         here = {kind: curve for kind, curve in curves.items() if full or kind[1] != "dense"}
         if here:
             _fastest(ax, n, here, look, handles)
-            _crossover(ax, n, here, handles)
+            _crossover(ax, n, here, look, handles)
         _measured(ax, n, mode, rows, look, handles)
         title = f"{n:,} → {n:,}: fastest"
         ax.set_title(title + ("" if full else "\n(a full matrix does not fit)"), loc="left")
@@ -137,19 +141,23 @@ def _fastest(ax, n, curves, look, handles) -> None:
         )
 
 
-def _crossover(ax, n, curves, handles) -> None:
+def _crossover(ax, n, curves, look, handles) -> None:
     """Where the dense product becomes faster than stored synapses, with its 95 % band."""
     ours, dense = curves.get((cost.OURS, "sparse")), curves.get((cost.DENSE, "dense"))
     if ours is None or dense is None:
         return
     asked = decide.work(n, n, PROBS[:, None], RATES[None, :])
     (a, sa), (b, sb) = ours.predict(asked), dense.predict(asked)
-    lead, spread = b - a, cost.Z95 * np.hypot(sa, sb)
+    untold = ours.never_varied(asked).any(axis=-1) | dense.never_varied(asked).any(axis=-1)
+    if untold.all():
+        return
+    lead, spread = np.where(untold, np.nan, b - a), cost.Z95 * np.hypot(sa, sb)
     far = ours.outside(asked).any(axis=-1) | dense.outside(asked).any(axis=-1)
-    name = "dense product overtakes EventFixedProb (95 % band)"
-    if lead.min() < spread[np.unravel_index(lead.argmin(), lead.shape)]:
+    name = f"dense product overtakes {look[cost.OURS, 'sparse']['name']} (95 % band)"
+    least = np.nanargmin(lead)
+    if lead.flat[least] < spread.flat[least]:
         ax.contourf(RATES, PROBS, lead / spread, levels=[-1, 1], colors=[INK], alpha=0.13)
-    if lead.min() < 0 < lead.max():
+    if lead.flat[least] < 0 < np.nanmax(lead):
         for outside, style in ((True, "--"), (False, "-")):
             shown = np.where(far == outside, lead, np.nan)
             ax.contour(

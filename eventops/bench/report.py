@@ -272,7 +272,7 @@ def write(
         row["verified"] = row["link"].replace("/records/", "/verify/")
     page = environment().get_template("report.html.j2")
     text = page.render(
-        **report_first.first(table, view, jobs, checks),
+        **report_first.first(table, view, jobs, checks, config),
         **report_parts.answer(table, view),
         **report_parts.evidence(table, view, jobs, checks),
         rows=report_parts.rows(table, MOST_ROWS),

@@ -8,16 +8,36 @@ import pandas as pd
 from . import claims, findings, scaling
 from .figures_style import percent, times
 
+# A run that stays below either is a small one, and its page says so. The default configuration is above both.
+ENOUGH_NEURONS, ENOUGH_ROUNDS = 4_000, 10
+
 
 def first(
-    table: pd.DataFrame, view: pd.DataFrame, jobs: pd.DataFrame, checks: pd.DataFrame
+    table: pd.DataFrame,
+    view: pd.DataFrame,
+    jobs: pd.DataFrame,
+    checks: pd.DataFrame,
+    config: dict,
 ) -> dict:
-    """What the two boxes at the top show."""
+    """What the two boxes at the top show, and what stands above them."""
     return {
+        "small": small(table, config),
         "claims": claims.claims(table, view, jobs, checks),
         "families_first": families(view),
         "short": short(findings.fastest(view), view),
     }
+
+
+def small(table: pd.DataFrame, config: dict) -> dict | None:
+    """Of a run that measured little: the ``least`` and ``most`` neurons of a side, and how many ``rounds``."""
+    timed = table[table["status"] == "ok"]
+    if timed.empty:
+        return None
+    sides = timed[["n_pre", "n_post"]].max(axis=1)
+    rounds = config.get("measure", {}).get("rounds", ENOUGH_ROUNDS)
+    if sides.max() >= ENOUGH_NEURONS and rounds >= ENOUGH_ROUNDS:
+        return None
+    return {"least": int(sides.min()), "most": int(sides.max()), "rounds": rounds}
 
 
 def families(view: pd.DataFrame) -> list[dict]:
