@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import backends
+from .messages import applied, shown
 from .weights import Law
 
 
@@ -45,8 +46,8 @@ def size(call: str, name: str, value) -> int:
     """A population size: a non-negative integer that 32-bit indices can number."""
     if isinstance(value, (tuple, list)):
         raise TypeError(
-            f"{call}: {name}={value!r} must be one number of neurons; "
-            f"flatten the population, math.prod({value!r}) neurons"
+            f"{call}: {name}={shown(value)} must be one number of neurons; "
+            f"flatten the population, math.prod({shown(value)}) neurons"
         )
     value = static_int(call, name, value)
     if not 0 <= value < 2**31:
@@ -66,7 +67,7 @@ def array(call: str, name: str, value) -> jax.Array:
             return jnp.asarray(value)
         except (TypeError, ValueError):
             pass
-    raise TypeError(f"{call}: {name}={value!r} must be a number or an array of numbers")
+    raise TypeError(f"{call}: {name}={shown(value)} must be a number or an array of numbers")
 
 
 def as_dtype(call: str, dtype):
@@ -74,7 +75,7 @@ def as_dtype(call: str, dtype):
         return jnp.dtype(dtype)
     except TypeError:
         raise TypeError(
-            f"{call}: dtype={dtype!r} is not a dtype; use float16, bfloat16, float32 or float64"
+            f"{call}: dtype={shown(dtype)} is not a dtype; use float16, bfloat16, float32 or float64"
         ) from None
 
 
@@ -103,7 +104,7 @@ def flag(call: str, name: str, value) -> bool:
     """A static truth value."""
     untraced(call, name, value)
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{call}: {name}={value!r} must be True or False")
+        raise TypeError(f"{call}: {name}={shown(value)} must be True or False")
     return bool(value)
 
 
@@ -121,12 +122,12 @@ def static_int(call: str, name: str, value) -> int:
     """A Python integer, or an error where the value is traced or not an integer."""
     untraced(call, name, value)
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{call}: {name}={value!r} must be an integer, not a bool")
+        raise TypeError(f"{call}: {name}={shown(value)} must be an integer, not a bool")
     try:
         return operator.index(value)
     except TypeError:
         raise TypeError(
-            f"{call}: {name}={value!r} must be an integer, not {type(value).__name__}"
+            f"{call}: {name}={shown(value)} must be an integer, not {type(value).__name__}"
         ) from None
 
 
@@ -162,7 +163,9 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
                 f"{call}: {' x '.join(map(str, shape))} weights are more than can be addressed; "
                 "use smaller sizes or a sparse operator"
             )
-        made = weight(jax.random.key(seed), shape, dtype or jnp.dtype(jnp.float32))
+        form = f"a number, an array or an initialiser f(key, shape, dtype) for shape {shape}, such as jax.nn.initializers.normal(0.1)"
+        key, kind = jax.random.key(seed), dtype or jnp.dtype(jnp.float32)
+        made = applied(call, "weight", weight, form, lambda: weight(key, shape, kind))
         return weight_array(f"{call}: the initialiser", made, shape, dtype, seed)
     if isinstance(weight, Law):
         raise TypeError(

@@ -8,6 +8,7 @@ from .arguments import untraced
 from .build_rows import CHUNK, Entries, build, check_sizes
 from .csr import Rows
 from .linear import EventLinear, Linear
+from .messages import shown
 from .operator import Operator
 from .sparse import placed, rows_of, sparse_operator
 
@@ -166,7 +167,7 @@ def _neurons(call, side, key, n) -> np.ndarray | None:
         array = np.asarray(None)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iub"):
         raise TypeError(
-            f"{call}: {side} key {key!r} must be a slice, or a vector of integers or of bool; for one neuron i write "
+            f"{call}: {side} key {shown(key)} must be a slice, or a vector of integers or of bool; for one neuron i write "
             "i:i+1"
         )
     if array.dtype.kind == "b":

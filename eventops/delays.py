@@ -18,6 +18,7 @@ from .arguments import (
 from .backends.reference import accumulator
 from .delay_products import step_p, swap_p
 from .delay_table import LONGEST, MOST_SLOTS, delay_table
+from .messages import applied, shown
 from .operator import Operator
 from .products import _bind, result_dtype, warn_of_constants
 
@@ -92,7 +93,7 @@ class Delayed(Operator):
         call = type(self).__name__
         if not isinstance(op, Operator) or isinstance(op, Delayed):
             raise TypeError(
-                f"{call}: op={op!r} must be an operator, for example eventops.EventLinear(...)"
+                f"{call}: op={shown(op)} must be an operator, for example eventops.EventLinear(...)"
             )
         if hasattr(op, "layout"):
             raise TypeError(
@@ -205,7 +206,7 @@ class Delayed(Operator):
         sizes = batch_shape if isinstance(batch_shape, (tuple, list)) else (batch_shape,)
         lead = tuple(static_int(call, "batch_shape", n) for n in sizes)
         if any(n < 0 for n in lead):
-            raise ValueError(f"{call}: batch_shape={batch_shape!r} must not be negative")
+            raise ValueError(f"{call}: batch_shape={shown(batch_shape)} must not be negative")
         ring = jnp.zeros((*lead, *self._ring_shape), accumulator(dtype))
         return DelayState(ring, jnp.zeros(lead, jnp.int32))
 
@@ -233,6 +234,8 @@ class Delayed(Operator):
             If the state is none of this operator, or does not fit the spikes; the message says what to pass.
         """
         call = "Delayed.step"
+        if isinstance(spikes, DelayState):
+            raise TypeError(f"{call}: the arguments are swapped; call op.step(state, spikes)")
         spikes = spike_array(call, spikes, self.in_size)
         lead = spikes.shape[:-1]
         dtype = result_dtype(spikes.dtype, self.dtype)
@@ -274,7 +277,7 @@ class Delayed(Operator):
             found = (ring.shape, ring.dtype, position.shape, position.dtype)
         except (TypeError, ValueError, AttributeError):
             raise TypeError(
-                f"{call}: state={state!r} must be the state of this operator; make it with op.init_state({lead})"
+                f"{call}: state={shown(state)} must be the state of this operator; make it with op.init_state({lead})"
             ) from None
         if (found[0], found[2]) != ((*lead, *self._ring_shape), lead):
             raise ValueError(
@@ -316,7 +319,10 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
     if callable(delay):
         _check_stored(call, op)
         key = jax.random.fold_in(jax.random.key(op.seed), 1)  # the key itself makes the weights
-        made = delay(key, _shape_of(op), jnp.dtype(jnp.int32))
+        shape = _shape_of(op)
+        form = f"an int, an array of int or an initialiser f(key, shape, dtype) for shape {shape}"
+        dtype = jnp.dtype(jnp.int32)
+        made = applied(call, "delay", delay, form, lambda: delay(key, shape, dtype))
         return _delays(f"{call}: the initialiser", op, made)
     delays = np.asarray(delay)
     if delays.dtype.kind not in "iu":

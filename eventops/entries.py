@@ -7,6 +7,7 @@ import numpy as np
 
 from .arguments import size, untraced
 from .build_rows import CHUNK, Entries
+from .messages import shown
 
 _FORMS = (
     "a scipy.sparse matrix, a BCOO or BCSR of jax.experimental.sparse, a tuple (pre, post, weight), or a dense "
@@ -66,7 +67,7 @@ def _untraced_weight(call, weight):
 def _pair(call, shape) -> tuple[int, int]:
     untraced(call, "shape", shape)
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
-        raise TypeError(f"{call}: shape={shape!r} must be two integers, (in_size, out_size)")
+        raise TypeError(f"{call}: shape={shown(shape)} must be two integers, (in_size, out_size)")
     return size(call, "shape[0]", shape[0]), size(call, "shape[1]", shape[1])
 
 
@@ -91,7 +92,7 @@ def _shape_of(call, matrix) -> tuple[int, int]:
         except ValueError:
             dense = np.asarray(None)
         if dense.dtype.kind not in "biufc" and dense.dtype.name != "bfloat16":
-            raise TypeError(f"{call}: matrix={_short(matrix)} must be {_FORMS}")
+            raise TypeError(f"{call}: matrix={shown(matrix)} must be {_FORMS}")
         matrix = dense
     if matrix.ndim != 2:
         raise ValueError(
@@ -104,11 +105,6 @@ def _shape_of(call, matrix) -> tuple[int, int]:
                 "dimensions, for example BCOO.fromdense(matrix.todense())"
             )
     return tuple(size(call, name, n) for name, n in zip(("in_size", "out_size"), matrix.shape))
-
-
-def _short(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _values(call, values) -> np.ndarray:

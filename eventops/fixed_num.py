@@ -4,6 +4,7 @@ import numbers
 
 from . import random
 from .arguments import common, flag, no_autapses, static_int, untraced
+from .messages import shown
 from .operator import Operator
 
 
@@ -191,7 +192,7 @@ def _graph(call, in_size, out_size, conn_num, options, seed) -> random.Graph:
     efferent_target, afferent_ratio, allow_multi, allow_self = options
     if efferent_target not in ("post", "pre"):
         raise ValueError(
-            f"{call}: efferent_target={efferent_target!r} must be 'post' (fixed out-degree) or 'pre' "
+            f"{call}: efferent_target={shown(efferent_target)} must be 'post' (fixed out-degree) or 'pre' "
             "(fixed in-degree)"
         )
     allow_multi = flag(call, "allow_multi_conn", allow_multi)
@@ -223,7 +224,7 @@ def proportion(call, name, value, n) -> int:
     """A fraction of ``n``, rounded to nearest (halves up)."""
     untraced(call, name, value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{call}: {name}={value!r} must be a number in [0, 1]")
+        raise TypeError(f"{call}: {name}={shown(value)} must be a number in [0, 1]")
     if not 0 <= value <= 1:
         raise ValueError(f"{call}: {name}={value} must be a proportion in [0, 1]")
     return int(float(value) * n + 0.5)

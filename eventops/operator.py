@@ -174,6 +174,15 @@ class Operator(Plastic):
         return convert.selected(self, key)
 
     __iter__ = None  # an operator is no sequence of its rows
+    __array_ufunc__ = None  # so that NumPy asks __rmatmul__
+
+    def __matmul__(self, other):
+        raise TypeError(
+            f"{type(self).__name__}: an operator has no product @; call op(spikes), which is spikes @ matrix, or "
+            "op.T(x), which is matrix @ x"
+        )
+
+    __rmatmul__ = __matmul__
 
     def connections(self) -> Rows | None:
         """The synapses: those that are stored, or for procedural storage drawn now. None if dense."""

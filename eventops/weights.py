@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import quantiles
+from .messages import shown
 
 
 class Law:
@@ -24,7 +25,7 @@ class Law:
     def __init__(self, call, location, scale, names):
         for name, value in zip(names, (location, scale)):
             if np.ndim(value) != 0 or isinstance(value, (str, bool)) or value is None:
-                raise TypeError(f"weights.{call}: {name}={value!r} must be one number")
+                raise TypeError(f"weights.{call}: {name}={shown(value)} must be one number")
         self.location, self.scale = location, scale
 
     def parameters(self) -> jax.Array:
@@ -129,7 +130,9 @@ class Quantile(Law):
     def __init__(self, icdf, location=0.0, scale=1.0):
         super().__init__("Quantile", location, scale, ("location", "scale"))
         if not callable(icdf):
-            raise TypeError(f"weights.Quantile: icdf={icdf!r} must be a function of probabilities")
+            raise TypeError(
+                f"weights.Quantile: icdf={shown(icdf)} must be a function of probabilities"
+            )
         self.icdf = icdf
 
     @functools.cached_property

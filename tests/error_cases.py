@@ -32,6 +32,7 @@ def row(name, call, error, *fragments):
 
 ONES = np.ones(4, np.float32)
 OP = NUM(4, 6, 2, 0.5)
+LATE = nn.Delayed(OP, 3)
 SQUARE = LINEAR(3, 3, np.ones((3, 3), np.float32))
 
 SIZES = (
@@ -314,6 +315,31 @@ WEIGHTS = (
         "initialiser",
     ),
     row(
+        "law's class",
+        lambda: PROB(4, 6, 1.0, LAWS.Normal),
+        TypeError,
+        "EventFixedProb",
+        "not a class",
+        "Normal(...)",
+    ),
+    row(
+        "initialiser of matrices",
+        lambda: NUM(4, 6, 2, jax.nn.initializers.he_normal()),
+        ValueError,
+        "EventFixedNumConn",
+        "initialiser",
+        "(8,)",
+        "initializers.normal",
+    ),
+    row(
+        "initialiser of nothing",
+        lambda: LINEAR(4, 3, lambda: 1.0),
+        TypeError,
+        "EventLinear",
+        "f(key, shape, dtype)",
+        "0 positional",
+    ),
+    row(
         "dtype int",
         lambda: LINEAR(2, 2, 1.0, dtype="int32"),
         TypeError,
@@ -364,6 +390,14 @@ WEIGHTS = (
         "EventFixedNumConn.with_weight",
         "None",
     ),
+    row(
+        "with_weight operator",
+        lambda: OP.with_weight(SQUARE),
+        TypeError,
+        "EventFixedNumConn.with_weight",
+        "weight=EventLinear(3, 3",
+        "must be a number, an array",
+    ),
 )
 
 SPIKES = (
@@ -395,6 +429,61 @@ SPIKES = (
         "EventFixedNumConn",
         "(5,)",
         "in_size=4",
+    ),
+    row(
+        "objects",
+        lambda: OP(np.array(100 * ["a"])),
+        TypeError,
+        "EventFixedNumConn",
+        "shape (100,)",
+        "<U1",
+    ),
+    row("left of @", lambda: OP @ ONES, TypeError, "EventFixedNumConn", "op(spikes)"),
+    row("right of @", lambda: ONES @ OP, TypeError, "EventFixedNumConn", "op(spikes)"),
+    row("right of @ in JAX", lambda: jnp.array(ONES) @ OP, TypeError, "op(spikes)"),
+)
+
+DELAYS = (
+    row(
+        "no operator",
+        lambda: nn.Delayed(jnp.zeros(100), 2),
+        TypeError,
+        "Delayed: op=",
+        "shape (100,)",
+        "must be an operator",
+    ),
+    row("swapped", lambda: LATE.step(ONES, LATE.init_state()), TypeError, "swapped", "op.step("),
+    row("no state", lambda: LATE.step(ONES, ONES), TypeError, "Delayed.step", "init_state(())"),
+    row(
+        "initialiser of nothing",
+        lambda: nn.Delayed(OP, lambda: 1),
+        TypeError,
+        "Delayed: delay=",
+        "f(key, shape, dtype)",
+    ),
+)
+
+RULES = (
+    row(
+        "a part",
+        lambda: OP.update_on_pre(np.ones(8), ONES, np.ones(6), rule=lambda w, x: w[:3]),
+        TypeError,
+        "update_on_pre: rule(weight, change)",
+        "(3,)",
+    ),
+    row(
+        "of weights alone",
+        lambda: OP.update_on_pre(np.ones(8), ONES, np.ones(6), rule=lambda w: w),
+        TypeError,
+        "update_on_pre: rule=",
+        "f(weight, change)",
+    ),
+    row(
+        "bounds",
+        lambda: OP.update_on_pre(np.ones(8), ONES, np.ones(6), low=jnp.zeros(150)),
+        ValueError,
+        "low=<array of shape (150,), dtype float32>",
+        "one real number",
     ),
 )
 
@@ -445,6 +534,21 @@ DISTANCES = (
     row("three axes", lambda: DISTANCE((2, 2, 2), 8, NEAR, 1.0), ValueError, "(rows, columns)"),
     row("float side", lambda: DISTANCE((2, 2.0), (2, 2), NEAR, 1.0), TypeError, "in_size=2.0"),
     row("too large", lambda: DISTANCE((2**16, 2**16), (1, 1), NEAR, 1.0), ValueError, str(2**32)),
+    row(
+        "profile's class",
+        lambda: DISTANCE(9, 9, nn.profiles.Gaussian, 1.0),
+        TypeError,
+        "EventDistanceProb",
+        "must be a function of distances",
+        "profiles.Gaussian(0.5, 10.0)",
+    ),
+    row(
+        "profile of nothing",
+        lambda: DISTANCE(9, 9, lambda: 0.5, 1.0),
+        TypeError,
+        "EventDistanceProb: profile=",
+        "array of distances",
+    ),
     row(
         "probability", lambda: DISTANCE(9, 9, 0.5, 1.0), TypeError, "profile=0.5", "EventFixedProb"
     ),
@@ -507,6 +611,8 @@ ALL = {
     "option": OPTIONS,
     "weight": WEIGHTS,
     "spikes": SPIKES,
+    "delays": DELAYS,
+    "rules of learning": RULES,
 }
 
 # Refused by the number of synapses or of row pointers.
@@ -556,7 +662,7 @@ class _Plain(ast.NodeTransformer):
     """The names of this file as a reader of the page would write them."""
 
     names = {"LINEAR": LINEAR, "PROB": PROB, "NUM": NUM}
-    shown = {"OP", "SQUARE", "FIRST_NAN", "OF_INF", "SUM", "BYTES", "NAN", "INF"}
+    shown = {"OP", "LATE", "SQUARE", "FIRST_NAN", "OF_INF", "SUM", "BYTES", "NAN", "INF"}
 
     def visit_Name(self, node):
         if node.id in self.names:
@@ -613,7 +719,7 @@ def page() -> str:
             try:
                 call()
             except error as raised:
-                said = f"`{type(raised).__name__}`: {_cell(str(raised))}"
+                said = f"`{type(raised).__name__}`: {_cell(str(raised)).replace('<', '&lt;')}"
             lines.append(f"| `{_cell(source)}` | {said} |")
     lines += ["\n## What is not an error\n", "| what | call | result |", "| --- | --- | --- |"]
     for source, case in zip(sources["ACCEPTED"], ACCEPTED, strict=True):
@@ -626,9 +732,9 @@ HEAD = """# Errors
 Every call that the operators refuse, with the message. Made from `tests/error_cases.py`, which the tests run, by
 `python tests/error_cases.py`; a test fails where this page is out of date.
 
-In the calls `op` is `nn.EventFixedNumConn(4, 6, 2, 0.5)`, `square` an `nn.EventLinear` of 3 by 3, and `sum`, `first_nan` and
-`of_inf` are `nn.EventLinear(2, 1, weights)` with the weights (1, 2), (nan, 2) and (inf, 2); `bytes` is
-`np.full(70, 255, np.uint8).view(bool)`."""
+In the calls `op` is `nn.EventFixedNumConn(4, 6, 2, 0.5)`, `late` is `nn.Delayed(op, 3)`, `square` an
+`nn.EventLinear` of 3 by 3, and `sum`, `first_nan` and `of_inf` are `nn.EventLinear(2, 1, weights)` with the weights (1, 2),
+(nan, 2) and (inf, 2); `bytes` is `np.full(70, 255, np.uint8).view(bool)`."""
 
 if __name__ == "__main__":
     (pathlib.Path(__file__).parents[1] / "docs/errors.md").write_text(page())
