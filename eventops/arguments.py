@@ -61,13 +61,52 @@ _MOST_WEIGHTS = 2**48
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
-def array(call: str, name: str, value) -> jax.Array:
+def array(call: str, name: str, value, whole_as=None) -> jax.Array:
+    """An array of JAX's. Integers that are not JAX's yet keep their values, or raise; JAX would wrap them.
+
+    Parameters
+    ----------
+    call, name : str
+        Named in errors.
+    value : number, array, or nested lists of numbers
+    whole_as : dtype, optional
+        Floating: what integers are converted to. By default they get the dtype that JAX has for them, which must
+        hold their values.
+    """
+    if isinstance(value, jax.Array):
+        return value
+    try:
+        host = np.asarray(value)
+    except (TypeError, ValueError):  # a list with tracers in it, or no numbers
+        host = None
+    if host is not None and host.dtype.kind in "iu":
+        if whole_as is None:
+            _check_held(call, name, host)
+        else:
+            with np.errstate(over="ignore"):  # to inf in float16, as JAX does
+                value = host.astype(whole_as)
     if value is not None:
         try:
             return jnp.asarray(value)
         except (TypeError, ValueError):
             pass
+        except OverflowError:  # a Python int that no dtype holds
+            raise ValueError(f"{call}: {name}={shown(value)} is too large; pass a float") from None
     raise TypeError(f"{call}: {name}={shown(value)} must be a number or an array of numbers")
+
+
+def _check_held(call: str, name: str, whole: np.ndarray) -> None:
+    """Raise where JAX's dtype for these integers, which without x64 is a narrower one, does not hold them."""
+    dtype = jax.dtypes.canonicalize_dtype(whole.dtype)
+    if dtype == whole.dtype or whole.size == 0:
+        return
+    held = np.iinfo(dtype)
+    for extreme in (whole.min(), whole.max()):
+        if not held.min <= extreme <= held.max:
+            raise ValueError(
+                f"{call}: {name} with the value {extreme} of {whole.dtype} would become {dtype}, which does not hold "
+                f"it; convert to floating numbers, for example {name}.astype(numpy.float32)"
+            )
 
 
 def as_dtype(call: str, dtype):
@@ -172,7 +211,7 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
             f"{call}: {weight!r} generates weights for the synapses of a graph that the operator draws; pass a number, "
             "an array or an initialiser f(key, shape, dtype) here"
         )
-    weight = array(call, "weight", weight)
+    weight = array(call, "weight", weight, dtype or jnp.dtype(jnp.float32))
     if dtype is None:
         floating = jnp.issubdtype(weight.dtype, jnp.floating)
         strong = floating and not weight.weak_type

@@ -4,11 +4,13 @@ import pathlib
 import re
 import time
 
+import jax
 import numpy as np
 import pytest
 from cases import run_python
-from error_cases import ACCEPTED, ALL, LINEAR, NUM, OP, PROB, TOO_MANY, page
+from error_cases import ACCEPTED, ALL, LINEAR, NUM, OP, PROB, TOO_MANY, TOTAL, page
 
+import eventops as nn
 from eventops import backends
 
 
@@ -79,12 +81,40 @@ def test_numbers_that_are_accepted():
     assert NUM(100, 100, 0.29, 1.0).graph.conn_num == 29
     assert NUM(100, 100, 0.125, 1.0).graph.conn_num == 13  # rounded to nearest, halves up
     assert NUM(4, 50, 1.0, 1.0).graph.conn_num == 50
+    assert NUM(40, 30, 0.0, 1.0).n_synapses == NUM(40, 30, 0, 1.0).n_synapses == 0
+    assert NUM(40, 30, 0.02, 1.0).graph.conn_num == 1 and TOTAL(0, 3, 0.5, 1.0).n_synapses == 0
     assert NUM(30, 50, 0.5, 1.0, efferent_target="pre").graph.conn_num == 15
     assert NUM(10, 9, 5, 1.0, efferent_target="pre", afferent_ratio=0.5).n_synapses == 45
     assert NUM(5, 5, 4, 1.0, allow_self_conn=False).n_synapses == 20
     assert NUM(3, 2, 7, 1.0, allow_multi_conn=True).n_synapses == 21
     assert NUM(np.uint8(5), 5, np.int16(2), 1.0, seed=np.uint64(2**63 - 1)).n_synapses == 10
     assert OP([1, 0, 1, 0]).shape == (6,) and OP([True] * 4).shape == (6,)
+
+
+@pytest.mark.parametrize("big", [2**40, np.int64(2**40), np.uint64(2**63), np.int64(-(2**62))])
+def test_whole_weights_keep_their_value(big):
+    """JAX without x64 would take the last 32 bits of an integer of NumPy's."""
+    law = nn.weights.Normal(big, 1)
+    given = [
+        LINEAR(1, 1, big),
+        LINEAR(1, 1, [[big]]),
+        nn.EventSparse(([0], [0], big), shape=(1, 1)),
+    ]
+    given += [LINEAR(1, 1, 1.0).with_weight(np.array(big)), NUM(1, 1, 1, law, storage="procedural")]
+    for op in given:
+        assert op.dtype == np.float32 and np.ravel(op.weight)[0] == np.float32(big)
+    assert LINEAR(1, 1, big, dtype="float16").weight == np.float16(np.sign(big) * np.inf)
+
+
+def test_whole_spikes_that_fit():
+    """A wide dtype alone is no error, and neither are elements that are JAX's own, traced or not."""
+    spikes = np.array([2**31 - 1, 0, 0, -(2**31)])
+    expected = np.asarray(OP(spikes.astype(np.float32)))
+    for same in (spikes, spikes.tolist(), spikes.astype(np.int32), [*map(np.int64, spikes)]):
+        np.testing.assert_array_equal(OP(same), expected)
+    assert OP(np.zeros((0, 4), np.uint64)).shape == (0, 6)
+    traced = jax.jit(lambda x: OP([x, 0, 0, 1.0]))(2.0)
+    np.testing.assert_array_equal(traced, OP([2.0, 0, 0, 1.0]))
 
 
 @pytest.mark.parametrize("call, _, expected", ACCEPTED)
