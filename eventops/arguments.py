@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import backends
+from .memory import check_room
 from .messages import applied, shown
 from .weights import Law
 
@@ -55,8 +56,6 @@ def size(call: str, name: str, value) -> int:
     return value
 
 
-# A process can address 2**48 bytes at most, so not as many weights either.
-_MOST_WEIGHTS = 2**48
 # What kernels know; other floating types must be converted by the caller.
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
@@ -197,13 +196,13 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
         dtype = as_dtype(call, dtype)
         check_dtype(call, dtype)
     if callable(weight):
-        if math.prod(shape) >= _MOST_WEIGHTS:
-            raise ValueError(
-                f"{call}: {' x '.join(map(str, shape))} weights are more than can be addressed; "
-                "use smaller sizes or a sparse operator"
-            )
         form = f"a number, an array or an initialiser f(key, shape, dtype) for shape {shape}, such as jax.nn.initializers.normal(0.1)"
         key, kind = jax.random.key(seed), dtype or jnp.dtype(jnp.float32)
+        sizes = " x ".join(map(str, shape))
+        n_bytes = math.prod(shape) * kind.itemsize
+        check_room(
+            call, f"an array of {sizes} weights", n_bytes, "use fewer neurons or a sparse operator"
+        )
         made = applied(call, "weight", weight, form, lambda: weight(key, shape, kind))
         return weight_array(f"{call}: the initialiser", made, shape, dtype, seed)
     if isinstance(weight, Law):

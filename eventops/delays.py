@@ -147,6 +147,7 @@ class Delayed(Operator):
 
     def todense(self) -> jax.Array:
         """One matrix for each delay: shape (max_delay + 1, in_size, out_size), in the weights' dtype."""
+        self._check_room_for_matrix(self.max_delay + 1)
         shape = (self.max_delay + 1, self.in_size, self.out_size)
         dense = jnp.zeros(shape, self.dtype)
         if self.table is None:

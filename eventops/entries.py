@@ -53,7 +53,7 @@ def read(call: str, matrix, shape):
         return _from_bcoo(call, matrix, shape)
     if _is_jax_sparse(matrix, "BCSR"):
         return _from_bcsr(call, matrix, shape)
-    return _from_dense(call, matrix, shape)
+    return of_dense(call, matrix, shape)
 
 
 def _untraced_weight(call, weight):
@@ -249,13 +249,16 @@ def _from_bcsr(call, matrix, shape):
     return _compressed(*shape, indptr, indices), values
 
 
-def _from_dense(call, matrix, shape):
+def of_dense(call, matrix, shape):
+    """Entries and values of what is not zero in an array."""
     dense = _values(call, matrix)
-    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(dense, axis=1), dtype=np.int64)])
+    step = max(1, CHUNK // max(1, shape[1]))
+    starts = range(0, shape[0], step)
+    counts = [np.count_nonzero(dense[k : k + step], axis=1) for k in starts]
+    indptr = np.concatenate([[0], *counts]).astype(np.int64).cumsum()
     indices = np.empty(indptr[-1], np.int32)
     values = np.empty(indptr[-1], dense.dtype)
-    step = max(1, CHUNK // max(1, shape[1]))
-    for start in range(0, shape[0], step):
+    for start in starts:
         rows = dense[start : start + step]
         part = slice(indptr[start], indptr[min(start + step, shape[0])])
         found = rows != 0

@@ -2,6 +2,8 @@
 
 import inspect
 
+import jax
+
 _LONGEST = 100
 _FEW = 8
 
@@ -36,6 +38,8 @@ def applied(call: str, name: str, function, wanted: str, apply):
         )
     try:
         return apply()
+    except jax.errors.JAXTypeError:  # of what cannot be traced, which says so
+        raise
     except (TypeError, ValueError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
         raise kind(

@@ -7,6 +7,7 @@ from . import random
 from .arguments import spike_array, unit_events, weight_array
 from .backends.reference import combine
 from .csr import Rows
+from .memory import check_room
 from .plasticity import Plastic
 from .products import event_product
 from .quantiles import Quantiles
@@ -69,11 +70,23 @@ class Operator(Plastic):
         return stored + self.weight.size * self.weight.dtype.itemsize
 
     def todense(self) -> jax.Array:
-        """The matrix, shape (in_size, out_size), in the weights' dtype."""
+        """The matrix, shape (in_size, out_size), in the weights' dtype. MemoryError if it cannot fit."""
+        if self.weight.shape != (self.in_size, self.out_size):  # which is the matrix
+            self._check_room_for_matrix()
         rows = self.connections()
         if rows is None:
             return jnp.broadcast_to(self.weight, (self.in_size, self.out_size))
         return rows.todense(self._weights(rows))
+
+    def _check_room_for_matrix(self, copies=1):
+        check_room(
+            f"{type(self).__name__}.todense",
+            f"a matrix of {self.in_size} x {self.out_size} weights"
+            + f" for each of {copies} delays" * (copies > 1),
+            int(copies * self.in_size * self.out_size * self.dtype.itemsize),
+            "use to_scipy() or to_bcoo(), or take some of the neurons, op[pre, post].todense()",
+            self.weight,
+        )
 
     def to_scipy(self):
         """The matrix as ``scipy.sparse.csr_array``, one entry for each synapse (repeated pairs repeatedly).

@@ -223,6 +223,11 @@ class Sharded(Operator):
 
     def todense(self) -> jax.Array:
         """The matrix, shape (in_size, out_size), split over the mesh axis."""
+        mesh = self.layout.mesh
+        on_host = mesh.devices.flat[0].platform == "cpu"  # whose devices have one memory
+        self._check_room_for_matrix(
+            (len(mesh.local_devices) if on_host else 1) / self.layout.n_parts
+        )
         if self.rows is None:
             return jnp.broadcast_to(self.weight, (self.in_size, self.out_size))
         return _todense(self)

@@ -659,6 +659,36 @@ ALL = {
     "rules of learning": RULES,
 }
 
+# No machine has room for these.
+NEURONS = 2**22
+MEMORY = (
+    row(
+        "matrix",
+        lambda: NUM(NEURONS, NEURONS, 1, 1.0).todense(),
+        MemoryError,
+        "EventFixedNumConn.todense",
+        "4194304 x 4194304 weights",
+        "70,368,744,177,664 bytes",
+        "to_scipy() or to_bcoo()",
+    ),
+    row("one number", lambda: LINEAR(NEURONS, NEURONS, 1.0).todense(), MemoryError, "EventLinear"),
+    row(
+        "matrices of delays",
+        lambda: nn.Delayed(LINEAR(NEURONS, NEURONS, 1.0), 3).todense(),
+        MemoryError,
+        "Delayed.todense",
+        "4 delays",
+    ),
+    row(
+        "initialiser",
+        lambda: LINEAR(NEURONS, NEURONS, jax.nn.initializers.ones),
+        MemoryError,
+        "EventLinear: an array of 4194304 x 4194304 weights",
+        "a sparse operator",
+    ),
+)
+ALL["memory"] = MEMORY
+
 # Refused by the number of synapses or of row pointers.
 TOO_MANY = (
     row("prob", lambda: PROB(2**31 - 1, 2**31 - 1, 0.5, 1.0), ValueError, "2.306e+18", "split"),
@@ -674,6 +704,8 @@ TOO_MANY = (
         "2.519e+09",
         "split",
     ),
+    row("listed", lambda: LINEAR(10**6, 10**6, 1.0).to_scipy(), ValueError, "to_scipy", "split"),
+    row("listed in JAX", lambda: LINEAR(10**6, 10**6, 1.0).to_bcoo(), ValueError, "to_bcoo"),
     row("pointers", lambda: PROB(2**31 - 1, 2**31 - 1, 1e-15, 1.0), ValueError, "32 bits", "split"),
 )
 
@@ -711,7 +743,12 @@ class _Plain(ast.NodeTransformer):
     def visit_Name(self, node):
         if node.id in self.names:
             return ast.parse(f"nn.{self.names[node.id].__name__}", mode="eval").body
-        plain = {"ONES": "np.ones(4)", "TOO_BIG": "2**31", "TINY": "2.0**-140"}.get(node.id)
+        plain = {
+            "ONES": "np.ones(4)",
+            "NEURONS": "2**22",
+            "TOO_BIG": "2**31",
+            "TINY": "2.0**-140",
+        }.get(node.id)
         if plain is not None:
             return ast.parse(plain, mode="eval").body
         return ast.Name(node.id.lower(), node.ctx) if node.id in self.shown else node
@@ -748,6 +785,7 @@ def _sources() -> dict[str, list[str]]:
 
 def _cell(text: str) -> str:
     text = re.sub(r"\w*Trace[dr]<.*?>\S*", "Traced<...>", " ".join(text.split()))
+    text = re.sub(r"[\d,]+ are left", "... are left", text)
     return text.replace("|", "\\|")
 
 

@@ -11,7 +11,7 @@ from cases import run_python
 from error_cases import ACCEPTED, ALL, LINEAR, NUM, OP, PROB, TOO_MANY, TOTAL, page
 
 import eventops as nn
-from eventops import backends
+from eventops import backends, memory
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,9 @@ def test_too_many_synapses(call, error, fragments):
     message = str(caught.value)
     for fragment in fragments:
         assert fragment in message, message
-    assert re.match(r"(Event)?(Fixed(Prob|NumConn|TotalNum)|DistanceProb)\b", message), message
+    assert re.match(r"(Event)?(Linear|Fixed(Prob|NumConn|TotalNum)|DistanceProb)\b", message), (
+        message
+    )
 
 
 def test_dense_weights_that_cannot_be_numbered():
@@ -56,6 +58,39 @@ except (ValueError, MemoryError) as error:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert re.search(r"refused: EventLinear.*2147483647", done.stdout), done.stdout
+
+
+def test_a_matrix_that_the_process_may_not_have():
+    """Refused by the limit of the process, where XLA would abort it; a smaller one and a traced one are made."""
+    done = run_python(
+        """
+import jax, resource
+import eventops as nn
+op = nn.EventFixedNumConn(20_000, 20_000, 1, 1.0)
+resource.setrlimit(resource.RLIMIT_AS, (int(open("/proc/self/statm").read().split()[0]) * 4096 + (1 << 30),) * 2)
+try:
+    print(op.todense())
+except MemoryError as error:
+    print("refused:", error)
+print(op[:100].todense().shape, jax.eval_shape(op.todense).shape, jax.eval_shape(nn.Delayed(op, 2).todense).shape)
+"""
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "refused: EventFixedNumConn.todense" in done.stdout, done.stdout
+    assert "(100, 20000) (20000, 20000) (3, 20000, 20000)" in done.stdout, done.stdout
+
+
+def test_memory_of_a_control_group(monkeypatch, tmp_path):
+    """Limits of control groups count, those of the groups around too."""
+    (tmp_path / "job/step").mkdir(parents=True)
+    (tmp_path / "job/memory.max").write_text("5000000000\n")
+    (tmp_path / "job/step/memory.max").write_text("max\n")
+    read = {"/proc/self/cgroup": "2:cpu:/\n0::/job/step\n", "/proc/self/statm": "1 0 0"}
+    path = type(tmp_path)
+    original = path.read_text
+    monkeypatch.setattr(path, "read_text", lambda p: read.get(str(p)) or original(p))
+    monkeypatch.setattr(memory, "GROUPS", tmp_path)
+    assert list(memory._of_group()) == [5_000_000_000]
 
 
 def test_large_but_homogeneous_is_no_error():
