@@ -9,6 +9,7 @@ import numpy as np
 from .arguments import untraced
 from .build_rows import CHUNK, Entries, build, check_sizes
 from .csr import Rows
+from .delays import Delayed
 from .entries import of_dense
 from .linear import EventLinear, Linear
 from .memory import check_room
@@ -24,7 +25,7 @@ def to_scipy(op: Operator):
         import scipy.sparse
     except ImportError as error:
         raise ImportError(f"{call} needs scipy; install it, or use to_bcoo()") from error
-    op, rows = _rows(call, op)
+    op, rows = _rows(call, _undelayed(op))
     _known(call, op.weight)
     wide = np.asarray(op.weight)
     wide = wide.astype(np.float32) if wide.dtype.itemsize == 2 else wide
@@ -43,6 +44,7 @@ def to_bcoo(op: Operator):
     from jax.experimental import sparse
 
     call = f"{type(op).__name__}.to_bcoo"
+    op = _undelayed(op)
     if op.rows is None or hasattr(op, "gathered"):
         op, rows = _rows(call, op)
     else:
@@ -83,7 +85,10 @@ def _check_listed(call: str, n: int, dtype, indexing: int) -> None:
 
 def transposed(op: Operator) -> Operator:
     """See :attr:`eventops.operator.Operator.T`."""
-    call = f"{type(op).__name__}.T"
+    return _moved(f"{type(op).__name__}.T", op, _transposed)
+
+
+def _transposed(call, op):
     op, rows = _rows(call, op)
     if rows is None:
         weight = op.weight.T if op.weight.ndim else op.weight
@@ -99,7 +104,10 @@ def transposed(op: Operator) -> Operator:
 def selected(op: Operator, key) -> Operator:
     """See :meth:`eventops.operator.Operator.__getitem__`."""
     call = f"{type(op).__name__}[...]"
-    pre, post = _keys(call, key)
+    return _moved(call, op, lambda call, op: _selected(call, op, *_keys(call, key)))
+
+
+def _selected(call, op, pre, post):
     pre, post = _neurons(call, "pre", pre, op.in_size), _neurons(call, "post", post, op.out_size)
     n_in = op.in_size if pre is None else pre.size
     n_out = op.out_size if post is None else post.size
@@ -119,6 +127,24 @@ def selected(op: Operator, key) -> Operator:
     copies = np.bincount(post, minlength=op.out_size)
     n = sum(int(copies[found].sum()) for _, found, _ in _blocks(rows, pre))
     return _rebuilt(call, op, Entries(n_in, n_out, n, lambda: chosen(rows, pre, post, copies)))
+
+
+def _undelayed(op: Operator) -> Operator:
+    return op.op if isinstance(op, Delayed) else op
+
+
+def _moved(call: str, op: Operator, move) -> Operator:
+    """``move(call, op)``, which takes synapses elsewhere; of an operator with delays, with them."""
+    if not isinstance(op, Delayed):
+        return move(call, op)
+    moved = move(call, op.op)
+    if op.table is None:
+        return Delayed(moved, op.common)
+    for array in jax.tree.leaves(op.table):
+        _known(call, array)
+    of_delays = object.__new__(type(op.op))  # which go the way of weights
+    of_delays.__dict__.update(op.op.__dict__, weight=op.delay)
+    return Delayed(moved, move(call, of_delays).weight)
 
 
 def _rows(call: str, op: Operator) -> tuple[Operator, Rows | None]:

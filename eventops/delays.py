@@ -88,6 +88,11 @@ class Delayed(Operator):
 
     _arrays = ("op", "table")
     _static = ("common",)
+    # Whether delays are axonal or dendritic decides which spikes meet at a synapse, and nobody said so.
+    _no_updates = (
+        "an update takes spikes as they are passed, not after their delays; decide which spikes meet at the synapses, "
+        "update by op.op, the operator without delays, and pass the new weights to op.with_weight(weight)"
+    )
 
     def __init__(self, op, delay):
         call = type(self).__name__
@@ -165,6 +170,12 @@ class Delayed(Operator):
         """The same connectivity and delays with other weights; see the operator's own method."""
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__, op=self.op.with_weight(weight))
+        return new
+
+    def with_columns(self):
+        """With the column index of the operator that has the delays, for updates by it; see there."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__, op=self.op.with_columns())
         return new
 
     def __call__(self, spikes):

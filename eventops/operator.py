@@ -95,7 +95,7 @@ class Operator(Plastic):
         -------
         scipy.sparse.csr_array, shape (in_size, out_size)
             On the host, rows sorted. Of the weights' dtype, float32 for float16 and bfloat16, which scipy has
-            not. Of a dense operator the weights that are not zero.
+            not. Of a dense operator the weights that are not zero; of one with delays all synapses, without them.
 
         Raises
         ------
@@ -122,7 +122,7 @@ class Operator(Plastic):
         -------
         jax.experimental.sparse.BCOO, shape (in_size, out_size)
             Of the weights' dtype; differentiable with respect to them. Of a dense operator the weights that
-            are not zero.
+            are not zero; of one with delays all synapses, without them.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class Operator(Plastic):
         """The transposed operator: from the post neurons to the pre neurons, with the same weights.
 
         An :class:`eventops.EventSparse`, or of a dense operator one of the same class. The graph is sorted anew
-        and stored; weights may be traced, so that gradients pass.
+        and stored; weights may be traced, so that gradients pass. Delays stay with their synapses.
 
         Examples
         --------
@@ -168,7 +168,8 @@ class Operator(Plastic):
         Returns
         -------
         EventSparse, or EventLinear of a dense operator
-            The sizes are the numbers of chosen neurons. Weights may be traced, so that gradients pass.
+            The sizes are the numbers of chosen neurons. Weights may be traced, so that gradients pass. With delays
+            a :class:`eventops.Delayed` of it: they stay with their synapses.
 
         Raises
         ------

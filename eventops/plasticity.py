@@ -18,6 +18,8 @@ RULES = ("additive", "soft")
 class Plastic:
     """The part of an operator that changes weights."""
 
+    _no_updates: str | None = None  # why there are none, and what to do
+
     def update_on_pre(
         self, weight, pre_spikes, post_trace, *, low=None, high=None, rule="additive"
     ):
@@ -155,10 +157,8 @@ class Plastic:
 
 
 def _kind(op, call) -> str:
-    if "weight" not in op._arrays:
-        raise TypeError(
-            f"{call}: a sharded operator cannot update weights; keep the plastic projection on one device"
-        )
+    if op._no_updates is not None:
+        raise TypeError(f"{call}: {op._no_updates}")
     if op.rows is None and op.graph is not None:
         raise TypeError(
             f"{call}: storage='procedural' keeps no synapses whose weights could change; use storage='sparse'"

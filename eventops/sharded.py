@@ -111,6 +111,9 @@ class Sharded(Operator):
 
     _arrays = ("stacked",)
     _static = ("in_size", "out_size", "layout", "counts")
+    _no_updates = (
+        "a sharded operator cannot update weights; keep the plastic projection on one device"
+    )
 
     def __init__(self, *args, **kwargs):
         raise TypeError("Sharded: make it with sharded(operator, mesh, axis)(...)")

@@ -487,6 +487,15 @@ DELAYS = (
         "must be an operator",
     ),
     row("swapped", lambda: LATE.step(ONES, LATE.init_state()), TypeError, "swapped", "op.step("),
+    row(
+        "updates",
+        lambda: LATE.update_on_pre(np.ones(8), ONES, np.ones(6)),
+        TypeError,
+        "Delayed.update_on_pre",
+        "op.op",
+        "op.with_weight(weight)",
+    ),
+    row("key", lambda: LATE[3], TypeError, "Delayed[...]", "i:i+1"),
     row("no state", lambda: LATE.step(ONES, ONES), TypeError, "Delayed.step", "init_state(())"),
     row(
         "initialiser of nothing",
@@ -664,7 +673,7 @@ NEURONS = 2**22
 MEMORY = (
     row(
         "matrix",
-        lambda: NUM(NEURONS, NEURONS, 1, 1.0).todense(),
+        lambda: NUM(NEURONS, NEURONS, 1, 1.0, storage="procedural").todense(),
         MemoryError,
         "EventFixedNumConn.todense",
         "4194304 x 4194304 weights",
