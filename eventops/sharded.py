@@ -226,6 +226,8 @@ class Sharded(Operator):
 
     def todense(self) -> jax.Array:
         """The matrix, shape (in_size, out_size), split over the mesh axis."""
+        if self.weight.ndim and self.rows is None:
+            return self.weight
         mesh = self.layout.mesh
         on_host = mesh.devices.flat[0].platform == "cpu"  # whose devices have one memory
         self._check_room_for_matrix(
