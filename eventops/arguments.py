@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import backends
+from .memory import check_room
+from .messages import applied, shown
 from .weights import Law
 
 
@@ -45,8 +47,8 @@ def size(call: str, name: str, value) -> int:
     """A population size: a non-negative integer that 32-bit indices can number."""
     if isinstance(value, (tuple, list)):
         raise TypeError(
-            f"{call}: {name}={value!r} must be one number of neurons; "
-            f"flatten the population, math.prod({value!r}) neurons"
+            f"{call}: {name}={shown(value)} must be one number of neurons; "
+            f"flatten the population, math.prod({shown(value)}) neurons"
         )
     value = static_int(call, name, value)
     if not 0 <= value < 2**31:
@@ -54,19 +56,56 @@ def size(call: str, name: str, value) -> int:
     return value
 
 
-# A process can address 2**48 bytes at most, so not as many weights either.
-_MOST_WEIGHTS = 2**48
 # What kernels know; other floating types must be converted by the caller.
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 
 
-def array(call: str, name: str, value) -> jax.Array:
+def array(call: str, name: str, value, whole_as=None) -> jax.Array:
+    """An array of JAX's. Integers that are not JAX's yet keep their values, or raise; JAX would wrap them.
+
+    Parameters
+    ----------
+    call, name : str
+        Named in errors.
+    value : number, array, or nested lists of numbers
+    whole_as : dtype, optional
+        Floating: what integers are converted to. By default they get the dtype that JAX has for them, which must
+        hold their values.
+    """
+    if isinstance(value, jax.Array):
+        return value
+    try:
+        host = np.asarray(value)
+    except (TypeError, ValueError):  # a list with tracers in it, or no numbers
+        host = None
+    if host is not None and host.dtype.kind in "iu":
+        if whole_as is None:
+            _check_held(call, name, host)
+        else:
+            with np.errstate(over="ignore"):  # to inf in float16, as JAX does
+                value = host.astype(whole_as)
     if value is not None:
         try:
             return jnp.asarray(value)
         except (TypeError, ValueError):
             pass
-    raise TypeError(f"{call}: {name}={value!r} must be a number or an array of numbers")
+        except OverflowError:  # a Python int that no dtype holds
+            raise ValueError(f"{call}: {name}={shown(value)} is too large; pass a float") from None
+    raise TypeError(f"{call}: {name}={shown(value)} must be a number or an array of numbers")
+
+
+def _check_held(call: str, name: str, whole: np.ndarray) -> None:
+    """Raise where JAX's dtype for these integers, which without x64 is a narrower one, does not hold them."""
+    dtype = jax.dtypes.canonicalize_dtype(whole.dtype)
+    if dtype == whole.dtype or whole.size == 0:
+        return
+    held = np.iinfo(dtype)
+    for extreme in (whole.min(), whole.max()):
+        if not held.min <= extreme <= held.max:
+            raise ValueError(
+                f"{call}: {name} with the value {extreme} of {whole.dtype} would become {dtype}, which does not hold "
+                f"it; convert to floating numbers, for example {name}.astype(numpy.float32)"
+            )
 
 
 def as_dtype(call: str, dtype):
@@ -74,7 +113,7 @@ def as_dtype(call: str, dtype):
         return jnp.dtype(dtype)
     except TypeError:
         raise TypeError(
-            f"{call}: dtype={dtype!r} is not a dtype; use float16, bfloat16, float32 or float64"
+            f"{call}: dtype={shown(dtype)} is not a dtype; use float16, bfloat16, float32 or float64"
         ) from None
 
 
@@ -103,7 +142,7 @@ def flag(call: str, name: str, value) -> bool:
     """A static truth value."""
     untraced(call, name, value)
     if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{call}: {name}={value!r} must be True or False")
+        raise TypeError(f"{call}: {name}={shown(value)} must be True or False")
     return bool(value)
 
 
@@ -121,12 +160,12 @@ def static_int(call: str, name: str, value) -> int:
     """A Python integer, or an error where the value is traced or not an integer."""
     untraced(call, name, value)
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{call}: {name}={value!r} must be an integer, not a bool")
+        raise TypeError(f"{call}: {name}={shown(value)} must be an integer, not a bool")
     try:
         return operator.index(value)
     except TypeError:
         raise TypeError(
-            f"{call}: {name}={value!r} must be an integer, not {type(value).__name__}"
+            f"{call}: {name}={shown(value)} must be an integer, not {type(value).__name__}"
         ) from None
 
 
@@ -157,19 +196,21 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
         dtype = as_dtype(call, dtype)
         check_dtype(call, dtype)
     if callable(weight):
-        if math.prod(shape) >= _MOST_WEIGHTS:
-            raise ValueError(
-                f"{call}: {' x '.join(map(str, shape))} weights are more than can be addressed; "
-                "use smaller sizes or a sparse operator"
-            )
-        made = weight(jax.random.key(seed), shape, dtype or jnp.dtype(jnp.float32))
+        form = f"a number, an array or an initialiser f(key, shape, dtype) for shape {shape}, such as jax.nn.initializers.normal(0.1)"
+        key, kind = jax.random.key(seed), dtype or jnp.dtype(jnp.float32)
+        sizes = " x ".join(map(str, shape))
+        n_bytes = math.prod(shape) * kind.itemsize
+        check_room(
+            call, f"an array of {sizes} weights", n_bytes, "use fewer neurons or a sparse operator"
+        )
+        made = applied(call, "weight", weight, form, lambda: weight(key, shape, kind))
         return weight_array(f"{call}: the initialiser", made, shape, dtype, seed)
     if isinstance(weight, Law):
         raise TypeError(
             f"{call}: {weight!r} generates weights for the synapses of a graph that the operator draws; pass a number, "
             "an array or an initialiser f(key, shape, dtype) here"
         )
-    weight = array(call, "weight", weight)
+    weight = array(call, "weight", weight, dtype or jnp.dtype(jnp.float32))
     if dtype is None:
         floating = jnp.issubdtype(weight.dtype, jnp.floating)
         strong = floating and not weight.weak_type

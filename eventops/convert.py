@@ -1,5 +1,7 @@
 """Operators as other matrices, and as other operators: transposed, or of some of their neurons."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,11 @@ import numpy as np
 from .arguments import untraced
 from .build_rows import CHUNK, Entries, build, check_sizes
 from .csr import Rows
+from .delays import Delayed
+from .entries import of_dense
 from .linear import EventLinear, Linear
+from .memory import check_room
+from .messages import shown
 from .operator import Operator
 from .sparse import placed, rows_of, sparse_operator
 
@@ -19,15 +25,18 @@ def to_scipy(op: Operator):
         import scipy.sparse
     except ImportError as error:
         raise ImportError(f"{call} needs scipy; install it, or use to_bcoo()") from error
-    op, rows = _rows(call, op)
+    op, rows = _rows(call, _undelayed(op))
     _known(call, op.weight)
     wide = np.asarray(op.weight)
     wide = wide.astype(np.float32) if wide.dtype.itemsize == 2 else wide
-    if rows is None:
-        return scipy.sparse.csr_array(np.broadcast_to(wide, (op.in_size, op.out_size)))
-    data = np.array(wide) if wide.ndim else np.full(rows.n_synapses, wide)
     shape = (op.in_size, op.out_size)
-    return scipy.sparse.csr_array((data, rows.indices(), rows.indptr().astype(np.int32)), shape)
+    if rows is None:
+        indptr, indices, data = _csr_of_dense(call, wide, shape, 8)
+    else:
+        _check_listed(call, rows.n_synapses, wide.dtype, 8)
+        indptr, indices = rows.indptr(), rows.indices()
+        data = np.array(wide) if wide.ndim else np.full(rows.n_synapses, wide)
+    return scipy.sparse.csr_array((data, indices, indptr.astype(np.int32)), shape)
 
 
 def to_bcoo(op: Operator):
@@ -35,26 +44,51 @@ def to_bcoo(op: Operator):
     from jax.experimental import sparse
 
     call = f"{type(op).__name__}.to_bcoo"
+    op = _undelayed(op)
     if op.rows is None or hasattr(op, "gathered"):
         op, rows = _rows(call, op)
     else:
         rows = op.rows  # may be traced
-    if rows is None:
+    shape, dense = (op.in_size, op.out_size), rows is None
+    if dense:
         _known(call, op.weight)
-        return sparse.BCOO.fromdense(op.todense())
-    data = jnp.broadcast_to(op.weight, (rows.n_synapses,))
-    if isinstance(rows.ptr, jax.core.Tracer):
+        indptr, post, data = _csr_of_dense(call, np.asarray(op.weight), shape, 24)
+        data = placed(data)
+    else:
+        _check_listed(call, rows.n_synapses, op.dtype, 24)
+        data = jnp.broadcast_to(op.weight, (rows.n_synapses,))
+    if not dense and isinstance(rows.ptr, jax.core.Tracer):
         indices = jnp.stack(rows.coordinates(), axis=1)
     else:  # nothing to compile for every number of synapses
-        pre = np.repeat(np.arange(rows.n_in, dtype=np.int32), np.diff(rows.indptr()))
-        indices = placed(np.stack([pre, rows.indices()], axis=1))
-    shape = (op.in_size, op.out_size)
-    return sparse.BCOO((data, indices), shape=shape, indices_sorted=True)
+        indptr, post = (indptr, post) if dense else (rows.indptr(), rows.indices())
+        pre = np.repeat(np.arange(op.in_size, dtype=np.int32), np.diff(indptr))
+        indices = placed(np.stack([pre, post], axis=1))
+    return sparse.BCOO((data, indices), shape=shape, indices_sorted=True, unique_indices=dense)
+
+
+def _csr_of_dense(call: str, weight: np.ndarray, shape, indexing: int):
+    """(indptr, indices, values) of the weights that are not zero; of one number as well."""
+    n = int(np.count_nonzero(weight)) * (1 if weight.ndim else math.prod(shape))
+    check_sizes(call, *shape, n)
+    if n == 0:  # whatever the sizes
+        return np.zeros(shape[0] + 1, np.int32), np.zeros(0, np.int32), np.zeros(0, weight.dtype)
+    _check_listed(call, n, weight.dtype, indexing)
+    found, values = of_dense(call, np.broadcast_to(weight, shape), shape)
+    return *found.csr, values
+
+
+def _check_listed(call: str, n: int, dtype, indexing: int) -> None:
+    """Raise if there is no room for the entries: of each a value, and indices of so many bytes on the way."""
+    n_bytes = n * (dtype.itemsize + indexing)
+    check_room(call, f"a list of {n} synapses", n_bytes, "take some of the neurons, op[pre, post]")
 
 
 def transposed(op: Operator) -> Operator:
     """See :attr:`eventops.operator.Operator.T`."""
-    call = f"{type(op).__name__}.T"
+    return _moved(f"{type(op).__name__}.T", op, _transposed)
+
+
+def _transposed(call, op):
     op, rows = _rows(call, op)
     if rows is None:
         weight = op.weight.T if op.weight.ndim else op.weight
@@ -70,7 +104,10 @@ def transposed(op: Operator) -> Operator:
 def selected(op: Operator, key) -> Operator:
     """See :meth:`eventops.operator.Operator.__getitem__`."""
     call = f"{type(op).__name__}[...]"
-    pre, post = _keys(call, key)
+    return _moved(call, op, lambda call, op: _selected(call, op, *_keys(call, key)))
+
+
+def _selected(call, op, pre, post):
     pre, post = _neurons(call, "pre", pre, op.in_size), _neurons(call, "post", post, op.out_size)
     n_in = op.in_size if pre is None else pre.size
     n_out = op.out_size if post is None else post.size
@@ -90,6 +127,24 @@ def selected(op: Operator, key) -> Operator:
     copies = np.bincount(post, minlength=op.out_size)
     n = sum(int(copies[found].sum()) for _, found, _ in _blocks(rows, pre))
     return _rebuilt(call, op, Entries(n_in, n_out, n, lambda: chosen(rows, pre, post, copies)))
+
+
+def _undelayed(op: Operator) -> Operator:
+    return op.op if isinstance(op, Delayed) else op
+
+
+def _moved(call: str, op: Operator, move) -> Operator:
+    """``move(call, op)``, which takes synapses elsewhere; of an operator with delays, with them."""
+    if not isinstance(op, Delayed):
+        return move(call, op)
+    moved = move(call, op.op)
+    if op.table is None:
+        return Delayed(moved, op.common)
+    for array in jax.tree.leaves(op.table):
+        _known(call, array)
+    of_delays = object.__new__(type(op.op))  # which go the way of weights
+    of_delays.__dict__.update(op.op.__dict__, weight=op.delay)
+    return Delayed(moved, move(call, of_delays).weight)
 
 
 def _rows(call: str, op: Operator) -> tuple[Operator, Rows | None]:
@@ -166,7 +221,7 @@ def _neurons(call, side, key, n) -> np.ndarray | None:
         array = np.asarray(None)
     if array.ndim != 1 or (array.size and array.dtype.kind not in "iub"):
         raise TypeError(
-            f"{call}: {side} key {key!r} must be a slice, or a vector of integers or of bool; for one neuron i write "
+            f"{call}: {side} key {shown(key)} must be a slice, or a vector of integers or of bool; for one neuron i write "
             "i:i+1"
         )
     if array.dtype.kind == "b":

@@ -18,6 +18,7 @@ from .arguments import (
 from .backends.reference import accumulator
 from .delay_products import step_p, swap_p
 from .delay_table import LONGEST, MOST_SLOTS, delay_table
+from .messages import applied, shown
 from .operator import Operator
 from .products import _bind, result_dtype, warn_of_constants
 
@@ -87,12 +88,17 @@ class Delayed(Operator):
 
     _arrays = ("op", "table")
     _static = ("common",)
+    # Whether delays are axonal or dendritic decides which spikes meet at a synapse, and nobody said so.
+    _no_updates = (
+        "an update takes spikes as they are passed, not after their delays; decide which spikes meet at the synapses, "
+        "update by op.op, the operator without delays, and pass the new weights to op.with_weight(weight)"
+    )
 
     def __init__(self, op, delay):
         call = type(self).__name__
         if not isinstance(op, Operator) or isinstance(op, Delayed):
             raise TypeError(
-                f"{call}: op={op!r} must be an operator, for example eventops.EventLinear(...)"
+                f"{call}: op={shown(op)} must be an operator, for example eventops.EventLinear(...)"
             )
         if hasattr(op, "layout"):
             raise TypeError(
@@ -146,6 +152,7 @@ class Delayed(Operator):
 
     def todense(self) -> jax.Array:
         """One matrix for each delay: shape (max_delay + 1, in_size, out_size), in the weights' dtype."""
+        self._check_room_for_matrix(self.max_delay + 1)
         shape = (self.max_delay + 1, self.in_size, self.out_size)
         dense = jnp.zeros(shape, self.dtype)
         if self.table is None:
@@ -163,6 +170,12 @@ class Delayed(Operator):
         """The same connectivity and delays with other weights; see the operator's own method."""
         new = object.__new__(type(self))
         new.__dict__.update(self.__dict__, op=self.op.with_weight(weight))
+        return new
+
+    def with_columns(self):
+        """With the column index of the operator that has the delays, for updates by it; see there."""
+        new = object.__new__(type(self))
+        new.__dict__.update(self.__dict__, op=self.op.with_columns())
         return new
 
     def __call__(self, spikes):
@@ -205,7 +218,7 @@ class Delayed(Operator):
         sizes = batch_shape if isinstance(batch_shape, (tuple, list)) else (batch_shape,)
         lead = tuple(static_int(call, "batch_shape", n) for n in sizes)
         if any(n < 0 for n in lead):
-            raise ValueError(f"{call}: batch_shape={batch_shape!r} must not be negative")
+            raise ValueError(f"{call}: batch_shape={shown(batch_shape)} must not be negative")
         ring = jnp.zeros((*lead, *self._ring_shape), accumulator(dtype))
         return DelayState(ring, jnp.zeros(lead, jnp.int32))
 
@@ -233,6 +246,8 @@ class Delayed(Operator):
             If the state is none of this operator, or does not fit the spikes; the message says what to pass.
         """
         call = "Delayed.step"
+        if isinstance(spikes, DelayState):
+            raise TypeError(f"{call}: the arguments are swapped; call op.step(state, spikes)")
         spikes = spike_array(call, spikes, self.in_size)
         lead = spikes.shape[:-1]
         dtype = result_dtype(spikes.dtype, self.dtype)
@@ -274,7 +289,7 @@ class Delayed(Operator):
             found = (ring.shape, ring.dtype, position.shape, position.dtype)
         except (TypeError, ValueError, AttributeError):
             raise TypeError(
-                f"{call}: state={state!r} must be the state of this operator; make it with op.init_state({lead})"
+                f"{call}: state={shown(state)} must be the state of this operator; make it with op.init_state({lead})"
             ) from None
         if (found[0], found[2]) != ((*lead, *self._ring_shape), lead):
             raise ValueError(
@@ -316,7 +331,10 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
     if callable(delay):
         _check_stored(call, op)
         key = jax.random.fold_in(jax.random.key(op.seed), 1)  # the key itself makes the weights
-        made = delay(key, _shape_of(op), jnp.dtype(jnp.int32))
+        shape = _shape_of(op)
+        form = f"an int, an array of int or an initialiser f(key, shape, dtype) for shape {shape}"
+        dtype = jnp.dtype(jnp.int32)
+        made = applied(call, "delay", delay, form, lambda: delay(key, shape, dtype))
         return _delays(f"{call}: the initialiser", op, made)
     delays = np.asarray(delay)
     if delays.dtype.kind not in "iu":

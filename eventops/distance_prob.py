@@ -5,6 +5,7 @@ import numbers
 
 from . import lattice, random
 from .arguments import common, flag, no_autapses, size, untraced
+from .messages import shown
 from .operator import Operator
 
 
@@ -126,9 +127,9 @@ class EventDistanceProb(Operator):
             raise ValueError(
                 f"{call}: allow_self_conn=False needs in_size == out_size, not {pre} and {post}"
             )
-        if not callable(profile):
+        if not callable(profile) or isinstance(profile, type):
             raise TypeError(
-                f"{call}: profile={profile!r} must be a function of distances, for example "
+                f"{call}: profile={shown(profile)} must be a function of distances, for example "
                 "profiles.Gaussian(0.5, 10.0); for one probability use EventFixedProb"
             )
         periodic = _pair(call, "periodic", periodic, len(pre), lambda v: flag(call, "periodic", v))
@@ -167,7 +168,9 @@ def _shape(call: str, name: str, value) -> tuple[int, ...]:
     if not isinstance(value, (tuple, list)):
         return (size(call, name, value),)
     if len(value) != 2:
-        raise ValueError(f"{call}: {name}={value!r} must be a number of neurons or (rows, columns)")
+        raise ValueError(
+            f"{call}: {name}={shown(value)} must be a number of neurons or (rows, columns)"
+        )
     shape = tuple(size(call, name, n) for n in value)
     size(call, name, math.prod(shape))
     return shape
@@ -178,14 +181,16 @@ def _pair(call: str, name: str, value, n: int, check) -> tuple:
     if not isinstance(value, (tuple, list)):
         return (check(value),) * n
     if len(value) != n:
-        raise ValueError(f"{call}: {name}={value!r} must be one value, or one for each of {n} axes")
+        raise ValueError(
+            f"{call}: {name}={shown(value)} must be one value, or one for each of {n} axes"
+        )
     return tuple(check(v) for v in value)
 
 
 def _length(call: str, value) -> float:
     untraced(call, "extent", value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{call}: extent={value!r} must be a length, a positive number")
+        raise TypeError(f"{call}: extent={shown(value)} must be a length, a positive number")
     if not 0 < value < math.inf:
         raise ValueError(f"{call}: extent={value} must be positive and finite")
     return float(value)

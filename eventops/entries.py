@@ -7,6 +7,7 @@ import numpy as np
 
 from .arguments import size, untraced
 from .build_rows import CHUNK, Entries
+from .messages import shown
 
 _FORMS = (
     "a scipy.sparse matrix, a BCOO or BCSR of jax.experimental.sparse, a tuple (pre, post, weight), or a dense "
@@ -52,7 +53,7 @@ def read(call: str, matrix, shape):
         return _from_bcoo(call, matrix, shape)
     if _is_jax_sparse(matrix, "BCSR"):
         return _from_bcsr(call, matrix, shape)
-    return _from_dense(call, matrix, shape)
+    return of_dense(call, matrix, shape)
 
 
 def _untraced_weight(call, weight):
@@ -66,7 +67,7 @@ def _untraced_weight(call, weight):
 def _pair(call, shape) -> tuple[int, int]:
     untraced(call, "shape", shape)
     if not isinstance(shape, (tuple, list)) or len(shape) != 2:
-        raise TypeError(f"{call}: shape={shape!r} must be two integers, (in_size, out_size)")
+        raise TypeError(f"{call}: shape={shown(shape)} must be two integers, (in_size, out_size)")
     return size(call, "shape[0]", shape[0]), size(call, "shape[1]", shape[1])
 
 
@@ -91,7 +92,7 @@ def _shape_of(call, matrix) -> tuple[int, int]:
         except ValueError:
             dense = np.asarray(None)
         if dense.dtype.kind not in "biufc" and dense.dtype.name != "bfloat16":
-            raise TypeError(f"{call}: matrix={_short(matrix)} must be {_FORMS}")
+            raise TypeError(f"{call}: matrix={shown(matrix)} must be {_FORMS}")
         matrix = dense
     if matrix.ndim != 2:
         raise ValueError(
@@ -104,11 +105,6 @@ def _shape_of(call, matrix) -> tuple[int, int]:
                 "dimensions, for example BCOO.fromdense(matrix.todense())"
             )
     return tuple(size(call, name, n) for name, n in zip(("in_size", "out_size"), matrix.shape))
-
-
-def _short(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _values(call, values) -> np.ndarray:
@@ -253,13 +249,16 @@ def _from_bcsr(call, matrix, shape):
     return _compressed(*shape, indptr, indices), values
 
 
-def _from_dense(call, matrix, shape):
+def of_dense(call, matrix, shape):
+    """Entries and values of what is not zero in an array."""
     dense = _values(call, matrix)
-    indptr = np.concatenate([[0], np.cumsum(np.count_nonzero(dense, axis=1), dtype=np.int64)])
+    step = max(1, CHUNK // max(1, shape[1]))
+    starts = range(0, shape[0], step)
+    counts = [np.count_nonzero(dense[k : k + step], axis=1) for k in starts]
+    indptr = np.concatenate([[0], *counts]).astype(np.int64).cumsum()
     indices = np.empty(indptr[-1], np.int32)
     values = np.empty(indptr[-1], dense.dtype)
-    step = max(1, CHUNK // max(1, shape[1]))
-    for start in range(0, shape[0], step):
+    for start in starts:
         rows = dense[start : start + step]
         part = slice(indptr[start], indptr[min(start + step, shape[0])])
         found = rows != 0

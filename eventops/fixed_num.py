@@ -4,6 +4,7 @@ import numbers
 
 from . import random
 from .arguments import common, flag, no_autapses, static_int, untraced
+from .messages import shown
 from .operator import Operator
 
 
@@ -16,7 +17,7 @@ class FixedNumConn(Operator):
         Number of pre and post neurons.
     conn_num : int or float
         Partners of each neuron. A float in [0, 1] is a proportion of the population that partners are
-        taken from, rounded to nearest (0.29 of 100 is 29).
+        taken from, rounded to nearest (0.29 of 100 is 29); one that is not 0 must not round to 0.
     conn_weight : number, array, callable or law
         A scalar (one number is stored), an array of shape (n_synapses,) in (pre, post) order, an initialiser
         ``f(key, shape, dtype)`` as in ``jax.nn.initializers``, or a law of :mod:`eventops.weights`, whose weights
@@ -191,7 +192,7 @@ def _graph(call, in_size, out_size, conn_num, options, seed) -> random.Graph:
     efferent_target, afferent_ratio, allow_multi, allow_self = options
     if efferent_target not in ("post", "pre"):
         raise ValueError(
-            f"{call}: efferent_target={efferent_target!r} must be 'post' (fixed out-degree) or 'pre' "
+            f"{call}: efferent_target={shown(efferent_target)} must be 'post' (fixed out-degree) or 'pre' "
             "(fixed in-degree)"
         )
     allow_multi = flag(call, "allow_multi_conn", allow_multi)
@@ -220,13 +221,20 @@ def _graph(call, in_size, out_size, conn_num, options, seed) -> random.Graph:
 
 
 def proportion(call, name, value, n) -> int:
-    """A fraction of ``n``, rounded to nearest (halves up)."""
+    """A fraction of ``n``, rounded to nearest (halves up); not to nothing where it is not 0."""
     untraced(call, name, value)
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
-        raise TypeError(f"{call}: {name}={value!r} must be a number in [0, 1]")
+        raise TypeError(f"{call}: {name}={shown(value)} must be a number in [0, 1]")
     if not 0 <= value <= 1:
         raise ValueError(f"{call}: {name}={value} must be a proportion in [0, 1]")
-    return int(float(value) * n + 0.5)
+    number = int(float(value) * n + 0.5)
+    if number == 0 and value > 0 and n > 0:
+        # BrainState has no synapses then, and does not say so.
+        raise ValueError(
+            f"{call}: {name}={value} of {n} is {float(value) * n:.2g}, which rounds to 0; pass a larger proportion, or 0 "
+            "if no connection is what you want"
+        )
+    return number
 
 
 def _check_possible(call, conn_num, candidates, allow_multi, allow_self, post):

@@ -4,6 +4,7 @@ import numbers
 
 from . import random
 from .arguments import common, no_autapses, untraced
+from .messages import shown
 from .operator import Operator
 
 
@@ -104,7 +105,7 @@ class EventFixedProb(Operator):
 def _probability(call: str, prob) -> float:
     untraced(call, "conn_num", prob)
     if isinstance(prob, bool) or not isinstance(prob, numbers.Real):
-        raise TypeError(f"{call}: conn_num={prob!r} must be a probability, a float in [0, 1]")
+        raise TypeError(f"{call}: conn_num={shown(prob)} must be a probability, a float in [0, 1]")
     if isinstance(prob, numbers.Integral) and prob not in (0, 1):
         raise ValueError(
             f"{call}: conn_num={prob} is a number of connections, but this operator takes a probability "

@@ -15,6 +15,8 @@ import math
 
 import numpy as np
 
+from .messages import applied
+
 MOST_OFFSETS = 2**25
 
 
@@ -182,7 +184,8 @@ def _too_many(call: str, number: int) -> ValueError:
 
 def _thresholds(call: str, profile, distance) -> tuple[np.ndarray, np.ndarray]:
     """Where the probability is not 0, and it times 2**64, rounded down, less 1."""
-    prob = np.asarray(profile(distance))
+    form = "a function of an array of distances"
+    prob = np.asarray(applied(call, "profile", profile, form, lambda: profile(distance)))
     if prob.shape != distance.shape or prob.dtype.kind not in "fiub":
         raise ValueError(
             f"{call}: profile gave {prob.dtype}{prob.shape} for {distance.size} distances; it must give one "

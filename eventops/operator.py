@@ -7,6 +7,7 @@ from . import random
 from .arguments import spike_array, unit_events, weight_array
 from .backends.reference import combine
 from .csr import Rows
+from .memory import check_room
 from .plasticity import Plastic
 from .products import event_product
 from .quantiles import Quantiles
@@ -69,11 +70,23 @@ class Operator(Plastic):
         return stored + self.weight.size * self.weight.dtype.itemsize
 
     def todense(self) -> jax.Array:
-        """The matrix, shape (in_size, out_size), in the weights' dtype."""
+        """The matrix, shape (in_size, out_size), in the weights' dtype. MemoryError if it cannot fit."""
+        if self.weight.shape != (self.in_size, self.out_size):  # which is the matrix
+            self._check_room_for_matrix()
         rows = self.connections()
         if rows is None:
             return jnp.broadcast_to(self.weight, (self.in_size, self.out_size))
         return rows.todense(self._weights(rows))
+
+    def _check_room_for_matrix(self, copies=1):
+        check_room(
+            f"{type(self).__name__}.todense",
+            f"a matrix of {self.in_size} x {self.out_size} weights"
+            + f" for each of {copies} delays" * (copies > 1),
+            int(copies * self.in_size * self.out_size * self.dtype.itemsize),
+            "use to_scipy() or to_bcoo(), or take some of the neurons, op[pre, post].todense()",
+            self.weight,
+        )
 
     def to_scipy(self):
         """The matrix as ``scipy.sparse.csr_array``, one entry for each synapse (repeated pairs repeatedly).
@@ -82,7 +95,7 @@ class Operator(Plastic):
         -------
         scipy.sparse.csr_array, shape (in_size, out_size)
             On the host, rows sorted. Of the weights' dtype, float32 for float16 and bfloat16, which scipy has
-            not. Of a dense operator the weights that are not zero.
+            not. Of a dense operator the weights that are not zero; of one with delays all synapses, without them.
 
         Raises
         ------
@@ -109,7 +122,7 @@ class Operator(Plastic):
         -------
         jax.experimental.sparse.BCOO, shape (in_size, out_size)
             Of the weights' dtype; differentiable with respect to them. Of a dense operator the weights that
-            are not zero.
+            are not zero; of one with delays all synapses, without them.
 
         Raises
         ------
@@ -131,7 +144,7 @@ class Operator(Plastic):
         """The transposed operator: from the post neurons to the pre neurons, with the same weights.
 
         An :class:`eventops.EventSparse`, or of a dense operator one of the same class. The graph is sorted anew
-        and stored; weights may be traced, so that gradients pass.
+        and stored; weights may be traced, so that gradients pass. Delays stay with their synapses.
 
         Examples
         --------
@@ -155,7 +168,8 @@ class Operator(Plastic):
         Returns
         -------
         EventSparse, or EventLinear of a dense operator
-            The sizes are the numbers of chosen neurons. Weights may be traced, so that gradients pass.
+            The sizes are the numbers of chosen neurons. Weights may be traced, so that gradients pass. With delays
+            a :class:`eventops.Delayed` of it: they stay with their synapses.
 
         Raises
         ------
@@ -174,6 +188,15 @@ class Operator(Plastic):
         return convert.selected(self, key)
 
     __iter__ = None  # an operator is no sequence of its rows
+    __array_ufunc__ = None  # so that NumPy asks __rmatmul__
+
+    def __matmul__(self, other):
+        raise TypeError(
+            f"{type(self).__name__}: an operator has no product @; call op(spikes), which is spikes @ matrix, or "
+            "op.T(x), which is matrix @ x"
+        )
+
+    __rmatmul__ = __matmul__
 
     def connections(self) -> Rows | None:
         """The synapses: those that are stored, or for procedural storage drawn now. None if dense."""

@@ -3,12 +3,11 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from . import random
-from .arguments import weight_array
+from .arguments import array, weight_array
 from .build_rows import Entries, build
 from .convert import chosen
 from .csr import Rows, n_tiles, tile_width
@@ -191,7 +190,8 @@ def dense_weight(call, layout, weight, shape, dtype, seed) -> jax.Array:
         made = jax.eval_shape(make, weight)
 
         def piece(index):
-            values = random.apart(lambda: jnp.asarray(np.asarray(weight)[index]))
+            part = np.asarray(weight)[index]
+            values = random.apart(lambda: array(call, "weight", part, made.dtype))
             return np.asarray(jax.lax.convert_element_type(values, made.dtype))
 
         return layout.place(shape, layout.matrix(), piece)

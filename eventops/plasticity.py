@@ -9,6 +9,7 @@ import numpy as np
 from . import columns, updates
 from .arguments import FLOATS, array, unit_events
 from .backends.reference import accumulator
+from .messages import applied, shown
 from .products import warn_of_constants
 
 RULES = ("additive", "soft")
@@ -16,6 +17,8 @@ RULES = ("additive", "soft")
 
 class Plastic:
     """The part of an operator that changes weights."""
+
+    _no_updates: str | None = None  # why there are none, and what to do
 
     def update_on_pre(
         self, weight, pre_spikes, post_trace, *, low=None, high=None, rule="additive"
@@ -154,10 +157,8 @@ class Plastic:
 
 
 def _kind(op, call) -> str:
-    if "weight" not in op._arrays:
-        raise TypeError(
-            f"{call}: a sharded operator cannot update weights; keep the plastic projection on one device"
-        )
+    if op._no_updates is not None:
+        raise TypeError(f"{call}: {op._no_updates}")
     if op.rows is None and op.graph is not None:
         raise TypeError(
             f"{call}: storage='procedural' keeps no synapses whose weights could change; use storage='sparse'"
@@ -174,7 +175,7 @@ def _update(op, side, weight, spikes, trace, low, high, rule):
     spikes = _vector(call, f"{side}_spikes", spikes, sizes[side])
     trace = _vector(call, f"{other}_trace", trace, sizes[other]).astype(dtype)
     limits = _limits(call, low, high, dtype)
-    _check_rule(call, rule, low, high, dtype)
+    _check_rule(call, rule, low, high, dtype, weight.size)
     if op.float_as_event:
         spikes = unit_events(spikes)
     if spikes.dtype != jnp.bool_:
@@ -241,7 +242,9 @@ def _limits(call, low, high, dtype):
         if not isinstance(bound, (int, float, np.number)):
             bound = array(call, name, bound)
         if jnp.shape(bound) != () or jnp.issubdtype(jnp.result_type(bound), jnp.complexfloating):
-            raise ValueError(f"{call}: {name}={bound!r} must be one real number for all weights")
+            raise ValueError(
+                f"{call}: {name}={shown(bound)} must be one real number for all weights"
+            )
         bounds.append(bound)
     if any(isinstance(bound, jax.core.Tracer) for bound in bounds):
         return jnp.stack([jnp.asarray(bound).astype(dtype) for bound in bounds])
@@ -251,19 +254,22 @@ def _limits(call, low, high, dtype):
     return np.array([low, high], dtype)
 
 
-def _check_rule(call, rule, low, high, dtype):
+def _check_rule(call, rule, low, high, dtype, n_synapses):
     if callable(rule):
-        pair = [jax.ShapeDtypeStruct((3,), dtype)] * 2
-        made = jax.eval_shape(rule, *pair)
-        if getattr(made, "shape", None) != (3,) or not jnp.issubdtype(made.dtype, jnp.floating):
+        # Longer than what it is applied to, so that no part of it has the right length by chance.
+        pair = [jax.ShapeDtypeStruct((n_synapses + 1,), dtype)] * 2
+        form = f"{' or '.join(map(repr, RULES))}, or a function f(weight, change) of two arrays"
+        made = applied(call, "rule", rule, form, lambda: jax.eval_shape(rule, *pair))
+        floating = jnp.issubdtype(getattr(made, "dtype", jnp.bool_), jnp.floating)
+        if getattr(made, "shape", None) != pair[0].shape or not floating:
             raise TypeError(
                 f"{call}: rule(weight, change) must give floating numbers of its arguments' shape: for two arrays "
-                f"of {pair[0]} it gives {made}"
+                f"of {pair[0]} it gives {shown(made)}"
             )
     elif rule not in RULES:
         names = " or ".join(map(repr, RULES))
         raise ValueError(
-            f"{call}: rule={rule!r} must be {names}, or a function of weight and change"
+            f"{call}: rule={shown(rule)} must be {names}, or a function of weight and change"
         )
     elif rule == "soft" and (low is None or high is None):
         raise ValueError(f"{call}: rule='soft' needs both bounds, low and high")

@@ -11,6 +11,8 @@ import numbers
 
 import numpy as np
 
+from .messages import shown
+
 # ln 2 in two parts: the first ends in 32 zero bits, so that a small multiple of it is exact.
 _LN2_HIGH = float.fromhex("0x1.62e42p-1")
 _LN2_LOW = float.fromhex("0x1.fdf473de6af28p-22")
@@ -32,12 +34,12 @@ def _check(profile, **lengths) -> None:
     call = f"profiles.{type(profile).__name__}"
     p = profile.p_max
     if isinstance(p, bool) or not isinstance(p, numbers.Real):
-        raise TypeError(f"{call}: p_max={p!r} must be a probability, a float in [0, 1]")
+        raise TypeError(f"{call}: p_max={shown(p)} must be a probability, a float in [0, 1]")
     if not 0 <= p <= 1:
         raise ValueError(f"{call}: p_max={p} must be a probability in [0, 1]")
     for name, value in lengths.items():
         if isinstance(value, bool) or not isinstance(value, numbers.Real):
-            raise TypeError(f"{call}: {name}={value!r} must be a number")
+            raise TypeError(f"{call}: {name}={shown(value)} must be a number")
         if not 0 < value < math.inf:
             raise ValueError(f"{call}: {name}={value} must be positive and finite")
 

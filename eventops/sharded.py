@@ -14,6 +14,7 @@ from .build_rows import build
 from .csr import Rows
 from .delays import Delayed
 from .entries import listed
+from .messages import shown
 from .operator import Operator
 from .parts import Layout, Parts, dense_weight, sparse_weight
 from .products import result_dtype, warn_of_constants
@@ -72,11 +73,13 @@ def sharded(operator, mesh, axis, *, split="post", batch=None):
     unfit = (Sharded, Delayed)
     if not (isinstance(operator, type) and issubclass(operator, Operator)) or operator in unfit:
         raise TypeError(
-            f"sharded: operator={operator!r} must be a class of operators, for example eventops.EventLinear; "
+            f"sharded: operator={shown(operator)} must be a class of operators, for example eventops.EventLinear; "
             "its arguments come in a second call, sharded(EventLinear, mesh, 'x')(in_size, out_size, weight)"
         )
     if not isinstance(mesh, Mesh):
-        raise TypeError(f"sharded: mesh={mesh!r} must be a jax.sharding.Mesh, see jax.make_mesh")
+        raise TypeError(
+            f"sharded: mesh={shown(mesh)} must be a jax.sharding.Mesh, see jax.make_mesh"
+        )
     if split not in ("post", "pre"):
         raise ValueError(f"sharded: split={split!r} must be 'post' or 'pre'")
     others = () if batch is None else (batch,) if isinstance(batch, str) else tuple(batch)
@@ -108,6 +111,9 @@ class Sharded(Operator):
 
     _arrays = ("stacked",)
     _static = ("in_size", "out_size", "layout", "counts")
+    _no_updates = (
+        "a sharded operator cannot update weights; keep the plastic projection on one device"
+    )
 
     def __init__(self, *args, **kwargs):
         raise TypeError("Sharded: make it with sharded(operator, mesh, axis)(...)")
@@ -220,6 +226,13 @@ class Sharded(Operator):
 
     def todense(self) -> jax.Array:
         """The matrix, shape (in_size, out_size), split over the mesh axis."""
+        if self.weight.ndim and self.rows is None:
+            return self.weight
+        mesh = self.layout.mesh
+        on_host = mesh.devices.flat[0].platform == "cpu"  # whose devices have one memory
+        self._check_room_for_matrix(
+            (len(mesh.local_devices) if on_host else 1) / self.layout.n_parts
+        )
         if self.rows is None:
             return jnp.broadcast_to(self.weight, (self.in_size, self.out_size))
         return _todense(self)

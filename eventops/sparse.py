@@ -8,6 +8,7 @@ from . import entries, random
 from .arguments import common, float_dtype, weight_array
 from .build_rows import Built, build, check_sizes
 from .csr import Rows
+from .messages import shown
 from .operator import Operator
 
 _SUM, _KEEP = "sum", "keep"
@@ -100,7 +101,7 @@ class EventSparse(Operator):
     ):
         call = type(self).__name__
         if duplicates not in (_SUM, _KEEP):
-            raise ValueError(f"{call}: duplicates={duplicates!r} must be 'sum' or 'keep'")
+            raise ValueError(f"{call}: duplicates={shown(duplicates)} must be 'sum' or 'keep'")
         given, values = entries.read(call, matrix, shape)
         self._set(**common(call, given.n_in, given.n_out, seed, float_as_event, backend))
         values, weight = _values_or_weight(call, values, conn_weight)

@@ -1,6 +1,7 @@
 """The forms in which a random graph is kept."""
 
 from . import random
+from .messages import shown
 from .weights import Law
 
 SPARSE = "sparse"
@@ -12,7 +13,7 @@ def check_storage(call: str, storage: str, rule: int) -> None:
     """Raise if there is no such form, or none for this rule."""
     if storage not in STORAGES:
         raise ValueError(
-            f"{call}: storage={storage!r} is not one of {', '.join(map(repr, STORAGES))}"
+            f"{call}: storage={shown(storage)} is not one of {', '.join(map(repr, STORAGES))}"
         )
     if storage == PROCEDURAL and rule == random.FIXED_PRE:
         # See docs/decisions.md for why no rule can give it.

@@ -20,6 +20,7 @@ from .fixed_prob import EventFixedProb
 from .fixed_total import EventFixedTotalNum
 from .lattice import Lattice
 from .linear import EventLinear, Linear
+from .messages import shown
 from .quantiles import Quantiles
 from .random import Graph
 from .sparse import EventSparse
@@ -123,7 +124,9 @@ class Merge:
         """The model with these weights; see :func:`split`."""
         shapes = dict(place for place in self.plan if isinstance(place, tuple))
         if not isinstance(weights, dict):
-            raise ValueError(f"merge: weights must be a dict, as split gave it, not {weights!r}")
+            raise ValueError(
+                f"merge: weights must be a dict, as split gave it, not {shown(weights)}"
+            )
         if weights.keys() != shapes.keys():
             missing, unknown = shapes.keys() - weights.keys(), weights.keys() - shapes.keys()
             raise ValueError(

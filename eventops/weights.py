@@ -7,12 +7,14 @@ is connected repeatedly, on which of its synapses it is) and on nothing else.
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from . import quantiles
+from .messages import shown
 
 
 class Law:
@@ -22,19 +24,40 @@ class Law:
     quantiles: quantiles.Quantiles
 
     def __init__(self, call, location, scale, names):
-        for name, value in zip(names, (location, scale)):
-            if np.ndim(value) != 0 or isinstance(value, (str, bool)) or value is None:
-                raise TypeError(f"weights.{call}: {name}={value!r} must be one number")
-        self.location, self.scale = location, scale
+        self.location, self.scale = (
+            _number(f"weights.{call}", *each) for each in zip(names, (location, scale))
+        )
 
     def parameters(self) -> jax.Array:
         """Location and scale: shape (2,)."""
-        pair = [jnp.asarray(x) for x in (self.location, self.scale)]
+        pair = [float(x) if isinstance(x, int) else x for x in (self.location, self.scale)]
+        pair = [jnp.asarray(x) for x in pair]
         if any(jnp.issubdtype(x.dtype, jnp.complexfloating) for x in pair):
             raise TypeError(f"{self!r}: weights must be real")
         floating = [x for x in pair if jnp.issubdtype(x.dtype, jnp.floating) and not x.weak_type]
         dtype = jnp.result_type(*floating) if floating else jnp.dtype(jnp.float32)
         return jnp.stack([x.astype(dtype) for x in pair])
+
+
+def _number(call: str, name: str, value):
+    """A parameter: finite where its value is known. Integers become Python's, which do not wrap."""
+    if np.ndim(value) != 0 or isinstance(value, (str, bool)) or value is None:
+        raise TypeError(f"{call}: {name}={shown(value)} must be one number")
+    if not _known(value):
+        return value
+    try:
+        finite = math.isfinite(value)
+    except TypeError:
+        raise TypeError(f"{call}: {name}={shown(value)} must be one real number") from None
+    except OverflowError:
+        finite = False
+    if not finite:
+        raise ValueError(f"{call}: {name}={shown(value)} must be finite")
+    return int(value) if isinstance(value, int) or np.asarray(value).dtype.kind in "iu" else value
+
+
+def _known(*values) -> bool:
+    return not any(isinstance(value, jax.core.Tracer) for value in values)
 
 
 class Normal(Law):
@@ -43,7 +66,7 @@ class Normal(Law):
     Parameters
     ----------
     mean, std : number
-        May be traced, and differentiated with respect to.
+        Finite, ``std`` not negative. May be traced, and differentiated with respect to.
 
     Examples
     --------
@@ -58,6 +81,8 @@ class Normal(Law):
 
     def __init__(self, mean, std):
         super().__init__("Normal", mean, std, ("mean", "std"))
+        if _known(std) and std < 0:
+            raise ValueError(f"weights.Normal: std={shown(std)} must not be negative")
 
     @property
     def quantiles(self):
@@ -74,7 +99,7 @@ class Uniform(Law):
     Parameters
     ----------
     low, high : number
-        May be traced, and differentiated with respect to. The location is ``low``, the scale ``high - low``.
+        Finite, in this order. May be traced, and differentiated with respect to. The location is ``low``, the scale ``high - low``.
 
     Examples
     --------
@@ -87,8 +112,10 @@ class Uniform(Law):
 
     def __init__(self, low, high):
         super().__init__("Uniform", low, high, ("low", "high"))
-        self.scale = high - low
-        self.high = high
+        low, self.high = self.location, self.scale
+        if _known(low, self.high) and self.high < low:
+            raise ValueError(f"weights.Uniform: high={self.high} must not be below low={low}")
+        self.scale = self.high - low
 
     @property
     def quantiles(self):
@@ -108,12 +135,12 @@ class Quantile(Law):
         The inverse of the distribution function: from an array of probabilities in (0, 1), float64, to numbers, such
         as ``scipy.stats.lognorm(0.5).ppf``. It is tabulated once, by parabolas; it need not ascend.
     location, scale : number
-        A weight is ``location + scale * icdf(p)``. They may be traced, and differentiated with respect to.
+        A weight is ``location + scale * icdf(p)``, mirrored where the scale is negative. They may be traced, and differentiated with respect to.
 
     Raises
     ------
     TypeError, ValueError
-        If the function does not return finite numbers, or jumps.
+        If a parameter is not finite, or the function does not return finite numbers, or jumps.
 
     Examples
     --------
@@ -129,7 +156,9 @@ class Quantile(Law):
     def __init__(self, icdf, location=0.0, scale=1.0):
         super().__init__("Quantile", location, scale, ("location", "scale"))
         if not callable(icdf):
-            raise TypeError(f"weights.Quantile: icdf={icdf!r} must be a function of probabilities")
+            raise TypeError(
+                f"weights.Quantile: icdf={shown(icdf)} must be a function of probabilities"
+            )
         self.icdf = icdf
 
     @functools.cached_property

@@ -407,6 +407,74 @@ def test_one_matrix_per_delay():
         assert not np.any(np.asarray(late.todense()[:3]))
 
 
+REPEATED = (np.r_[3, 3, 3, 0, 1], np.r_[2, 2, 0, 4, 2], np.r_[1.0, 2, 3, 4, 5].astype(np.float32))
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        nn.EventFixedNumConn(6, 5, 3, normal(18), seed=2),
+        nn.EventFixedNumConn(6, 5, 3, 0.5, allow_multi_conn=True, seed=2),
+        nn.EventSparse(REPEATED, shape=(6, 5), duplicates="keep"),
+        nn.EventLinear(6, 5, 0.5),
+        nn.EventLinear(6, 5, normal((6, 5))),
+    ],
+    ids=["weights", "one weight, repeats", "weights, repeats", "dense, one weight", "dense"],
+)
+@pytest.mark.parametrize("one", [False, True], ids=["per synapse", "one delay"])
+def test_transposed_and_selected(op, one):
+    """Delays stay with their synapses: each matrix of one delay is transposed, and selected from."""
+    late = nn.Delayed(op, 3 if one else delays_of(op))
+    dense = np.asarray(late.todense())
+    pre, post = [5, 0, 3, 3], np.array([True, False, True, False, True])
+    ix = np.ix_(pre, np.flatnonzero(post))
+    for made, expected in (
+        (late.T, dense.transpose(0, 2, 1)),
+        (late.T.T, dense),
+        (late[1:4], dense[:, 1:4]),
+        (late[:, post], dense[:, :, post]),
+        (late[ix], np.stack([matrix[ix] for matrix in dense])),
+        (late[:], dense),
+    ):
+        assert isinstance(made, nn.Delayed)
+        found = np.zeros_like(expected)
+        found[: made.max_delay + 1] = made.todense()
+        np.testing.assert_array_equal(found, expected)
+
+
+def test_gradient_through_the_transposed():
+    op = nn.EventFixedNumConn(6, 5, 3, normal(18), seed=2)
+    late = nn.Delayed(op, delays_of(op))
+    factor = jnp.arange(1.0, 31.0).reshape(5, 6)
+    found = jax.grad(lambda w: jnp.sum(factor * late.with_weight(w).T.todense().sum(0)))(op.weight)
+    np.testing.assert_array_equal(found, factor.T[coordinates(op)])
+    with pytest.raises(TypeError, match=r"Delayed\.T: the operator is traced"):
+        jax.jit(lambda late: late.T)(late)
+    with pytest.raises(IndexError, match=r"Delayed\[\.\.\.\]: pre neuron 6"):
+        late[[6]]
+
+
+def test_as_one_matrix():
+    """All synapses, whatever their delays; generated weights too."""
+    op = nn.EventFixedProb(30, 20, 0.3, nn.weights.Normal(0.5, 0.1), storage="procedural")
+    late = nn.Delayed(op, 3)
+    np.testing.assert_array_equal(late.to_scipy().toarray(), op.todense())
+    np.testing.assert_array_equal(late.to_bcoo().todense(), op.todense())
+
+
+def test_weight_updates_are_those_of_the_operator_itself():
+    op = nn.EventFixedNumConn(6, 5, 3, normal(18), seed=2)
+    late = nn.Delayed(op, delays_of(op)).with_columns()
+    weight, post, trace = op.weight, jnp.arange(5) == 2, jnp.arange(6.0)
+    for call in (late.update_on_pre, late.update_on_post):
+        with pytest.raises(TypeError, match=r"Delayed\.update_on_.*update by op\.op"):
+            call(weight, post, trace)
+    learn = jax.jit(lambda late, *args: late.with_weight(late.op.update_on_post(*args)))
+    found = learn(late, weight, post, trace)
+    assert bits(found.weight) == bits(op.update_on_post(weight, post, trace))
+    assert bits(found.delay) == bits(late.delay)
+
+
 def test_initialiser():
     """Drawn with a key of its own, from the operator's seed."""
 

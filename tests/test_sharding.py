@@ -155,3 +155,23 @@ def test_one_device_is_an_ordinary_mesh():
         op.weight = 1.0
     with pytest.raises(ValueError, match="do not fit in_size=40"):
         op(spikes[:30])
+
+
+def test_dense_weights_of_any_kind():
+    """Integers of NumPy's keep their value, and an initialiser may compute with concrete numbers."""
+    make = nn.sharded(nn.EventLinear, MESH, "x")
+    np.testing.assert_array_equal(
+        make(2, 1, np.full((2, 1), 2**40)).weight, np.full((2, 1), 2.0**40)
+    )
+
+    def in_numpy(key, shape, dtype):
+        return np.full(shape, float(jax.random.uniform(key)), dtype)
+
+    expected = nn.EventLinear(2, 1, in_numpy).weight
+    np.testing.assert_array_equal(make(2, 1, in_numpy).weight, expected)
+    op = make(2, 1, expected)
+    np.testing.assert_array_equal(op.todense(), expected)
+    with pytest.raises(MemoryError, match="Sharded.todense: a matrix of 4194304 x 4194304"):
+        make(2**22, 2**22, 1.0).todense()
+    with pytest.raises(TypeError, match="Sharded.update_on_pre: a sharded operator"):
+        op.update_on_pre(expected, np.ones(2), np.ones(1))

@@ -13,6 +13,7 @@ fire.
 import functools
 from types import MappingProxyType
 
+from ..messages import shown
 from . import cpu, delayed_cpu, delayed_reference, gpu, reference
 
 BACKENDS = ("reference", "cpu", "gpu", "gpu-atomics")
@@ -136,7 +137,7 @@ def check(call: str, backend: str | None) -> str | None:
     if backend not in BACKENDS:
         names = ", ".join(repr(name) for name in BACKENDS)
         raise ValueError(
-            f"{call}: unknown backend {backend!r}; use one of {names}, or None for the "
+            f"{call}: unknown backend {shown(backend)}; use one of {names}, or None for the "
             "default of the device"
         )
     reason = available()[backend]
