@@ -93,7 +93,7 @@ def test_targets_that_are_too_even_are_seen():
 
 def test_repeats_autapses_disorder_and_range_are_counted():
     indptr = np.array([0, 3, 6, 9])
-    kind = described("num", 3, 3, 3, allow_self_conn=False)
+    kind = described("num", 2, 3, 3, allow_self_conn=False)
     found = failures(indptr, np.array([0, 1, 1, 2, 1, 0, 0, 1, 3], dtype=np.int32), kind)
     assert {"no-repeats", "no-autapses", "sorted-rows", "in-range"} <= found
 

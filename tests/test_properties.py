@@ -61,7 +61,8 @@ def operators(draw):
         conn = draw(st.sampled_from([0, min(1, most), most // 3, most]))
     elif kind != "EventLinear":
         target = options["efferent_target"] = draw(st.sampled_from(["post", "pre"]))
-        ratio = options["afferent_ratio"] = draw(st.sampled_from([0.0, 0.4, 1.0]))
+        some = [0.4] if n_in != 1 else []  # which would round to none, and is refused
+        ratio = options["afferent_ratio"] = draw(st.sampled_from([0.0, *some, 1.0]))
         multi = options["allow_multi_conn"] = draw(st.booleans())
         pool = n_out if target == "post" else int(np.floor(ratio * n_in + 0.5))
         pool -= options.get("allow_self_conn") is False
