@@ -1,5 +1,7 @@
 """What all operators are: immutable pytrees with a weight, called on spikes."""
 
+from operator import attrgetter
+
 import jax
 import jax.numpy as jnp
 
@@ -29,7 +31,14 @@ class Operator(Plastic):
 
     def __init_subclass__(cls):
         super().__init_subclass__()
-        jax.tree_util.register_pytree_with_keys(cls, _flatten_with_keys, cls._unflatten, _flatten)
+        arrays, static = _getter(cls._arrays), _getter(cls._static)
+        keys = [jax.tree_util.GetAttrKey(name) for name in cls._arrays]
+        jax.tree_util.register_pytree_with_keys(
+            cls,
+            lambda op: (list(zip(keys, arrays(op))), static(op)),
+            cls._unflatten,
+            lambda op: (arrays(op), static(op)),
+        )
 
     @classmethod
     def _unflatten(cls, static, arrays):
@@ -341,13 +350,7 @@ def generated_weights(graph, law: Quantiles, rows: Rows, parameters) -> jax.Arra
     return combine(parameters, standard, parameters.dtype)
 
 
-def _flatten(op):
-    return (
-        [op.__dict__[name] for name in op._arrays],
-        tuple(getattr(op, name) for name in op._static),
-    )
-
-
-def _flatten_with_keys(op):
-    arrays, static = _flatten(op)
-    return [(jax.tree_util.GetAttrKey(n), a) for n, a in zip(op._arrays, arrays)], static
+def _getter(names):
+    """What reads these attributes as a tuple, in C: each call of a jitted function flattens its operators."""
+    read = attrgetter(*names)
+    return read if len(names) > 1 else lambda op: (read(op),)
