@@ -94,6 +94,7 @@ normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
 call = lambda op, w, s: op.with_weight(w)(s)
 ops = [nn.EventLinear(201, 3001, normal(201, 3001).astype(t)) for t in ("f4", "f2", jnp.bfloat16)]
 ops += [
+    nn.EventLinear(1000, 301, normal(1000, 301)),  # half of these inputs are summed in halves
     nn.EventFixedNumConn(300, 30_000, 900, normal(270_000)),
     nn.EventFixedNumConn(500, 40_000, 500, 0.3),
     nn.EventFixedProb(1000, 1001, 0.3, 0.7, seed=1),
@@ -159,3 +160,36 @@ def test_same_bits_on_every_instruction_set(usual, isa):
         assert digest(EVENTOPS_ISA=isa) == (isa, graphs, products)
     else:
         assert products == usual[2]
+
+
+AFFINITY = """
+import os
+import jax, jax.numpy as jnp, numpy as np
+import eventops as nn
+
+def masks():
+    return {tid: os.sched_getaffinity(int(tid)) for tid in os.listdir("/proc/self/task")}
+
+op = nn.EventFixedNumConn(4000, 40_000, 400, 0.5)
+spikes = jnp.asarray(np.random.default_rng(0).random((200, 4000)) < 0.05)
+call = jax.jit(lambda op, s: op(s))
+call(op, spikes[0]).block_until_ready()
+before = masks()
+for s in spikes:
+    call(op, s).block_until_ready()
+jax.lax.scan(lambda c, s: (c + op(s), None), jnp.zeros(40_000), spikes)[0].block_until_ready()
+after = masks()
+assert all(after[tid] == mask for tid, mask in before.items() if tid in after)
+assert set(map(frozenset, after.values())) == {frozenset(os.sched_getaffinity(0))}
+print("same processors")
+"""
+
+
+@native
+@pytest.mark.skipif(
+    not hasattr(os, "sched_getaffinity"), reason="this system keeps no processors of a thread"
+)
+def test_threads_keep_the_processors_that_they_may_use():
+    """A helper that wakes on its caller's processor moves to another, and may use all of them afterwards."""
+    done = run_python(AFFINITY, timeout=120)
+    assert done.returncode == 0 and "same processors" in done.stdout, done.stderr[-3000:]

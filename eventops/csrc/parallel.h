@@ -13,13 +13,41 @@
 #include <new>
 #include <thread>
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
 #include "xla/ffi/api/ffi.h"
 
 namespace eventops {
 
+// Where the calling thread runs, or -1.
+inline int Processor() {
+#ifdef __linux__
+  return sched_getcpu();
+#else
+  return -1;
+#endif
+}
+
+// Linux may wake a helper on the very processor of its caller while others idle: it looks for an idle one only while
+// few are busy, and threads that spin for work count as busy. The caller then stands still until the helper sleeps
+// again, which took twice the time of the caller alone, for thousands of calls in a row since a thread is woken where
+// it slept. So the helper moves to any other processor that it may use, and may then use all of them again.
+inline void LeaveProcessor(int processor) {
+#ifdef __linux__
+  if (processor < 0 || processor >= CPU_SETSIZE || sched_getcpu() != processor) return;
+  cpu_set_t allowed, others;
+  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0 || CPU_COUNT(&allowed) < 2) return;
+  others = allowed;
+  CPU_CLR(processor, &others);
+  if (sched_setaffinity(0, sizeof others, &others) == 0) sched_setaffinity(0, sizeof allowed, &allowed);
+#endif
+}
+
 class SharedWork {
  public:
-  explicit SharedWork(int64_t n_units) : n_units_(n_units) {}
+  explicit SharedWork(int64_t n_units) : n_units_(n_units), processor_(Processor()) {}
 
   // The only exception of a body is a failed allocation. It must not leave a thread of the pool, nor the
   // caller before its helpers are done: it is kept, and thrown again by CloseAndWait.
@@ -40,6 +68,7 @@ class SharedWork {
   // sees that the work is closed, or the caller sees that the helper runs.
   template <typename F>
   void Help(F* body) {
+    LeaveProcessor(processor_);
     running_.fetch_add(1);
     if (!closed_.load()) Drain(*body);
     running_.fetch_sub(1);
@@ -55,6 +84,7 @@ class SharedWork {
 
  private:
   const int64_t n_units_;
+  const int processor_;  // of the caller
   std::atomic<int64_t> next_{0};
   std::atomic<int> running_{0};
   std::atomic<bool> closed_{false};
