@@ -95,8 +95,9 @@ class EventLinear(Linear):
     Notes
     -----
     A silent neuron's weights are not read: a nan or inf among them does not reach the output. Sums are
-    made in float32 (float64 for float64 weights) in ascending order of the inputs, so a result is bitwise
-    reproducible for any number of threads. A graded or negative input counts by its value.
+    made in float32 (float64 for float64 weights) in ascending order of the inputs, and from 256 active inputs
+    on in two halves (inputs before ``in_size // 2``, and the rest), so a result is bitwise reproducible for any
+    number of threads. A graded or negative input counts by its value.
 
     Examples
     --------

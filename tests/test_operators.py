@@ -318,6 +318,37 @@ def test_nor_in_a_batch_in_which_nearly_all_are_active(n, n_batch, bad):
         assert not np.isfinite(np.delete(out, np.s_[::3], axis=0)).any()
 
 
+@pytest.mark.parametrize("bad", [0.0, np.inf])
+@pytest.mark.parametrize("n_batch", [3, 4, 8, 9])
+@pytest.mark.parametrize("n_in, n_out", [(255, 70), (257, 1), (700, 1000), (3000, 600)])
+def test_dense_sums_in_halves_have_the_same_bits_however_they_are_computed(
+    n_in, n_out, n_batch, bad
+):
+    """Vectors of many events are summed in two halves: alone, in a batch, with other columns, stacked weights."""
+    rng = np.random.default_rng(2)
+    weight = rng.normal(size=(n_in, n_out)).astype(np.float32)
+    rates = np.array([1.0, 0.9, 0.6, 300 / n_in, 0.3, 0.1, 250 / n_in, 260 / n_in, 0.0])[
+        :n_batch, None
+    ]
+    for few, middle in (
+        (rates, n_in // 2),
+        (rates * 0.4, n_in // 2),
+        (rates, n_in - 1),
+        (rates, 0),
+    ):
+        spikes = rng.random((n_batch, n_in)) < few
+        spikes[:, middle:] &= rng.random(n_in - middle) < 0.99  # the halves are not alike
+        spikes[:, 5] = False
+        weight[5] = bad
+        op, stacked = nn.EventLinear(n_in, n_out, weight), jnp.stack([weight, weight])
+        for s in (spikes, spikes * np.float32(0.3)):
+            alone = np.stack([np.asarray(op(one)) for one in s])
+            assert bits(op(s)) == bits(alone)
+            assert bits(nn.EventLinear(n_in, 1, weight[:, -1:])(s)) == bits(alone[:, -1:])
+            both = jax.vmap(lambda w, s: op.with_weight(w)(s))(stacked, jnp.asarray(s[:2]))  # noqa: B023
+            assert bits(both) == bits(alone[:2])
+
+
 @pairs(DTYPED[1:])
 def test_not_a_number_is_an_event(case, backend):
     """A spike that is nan reaches exactly the outputs that its neuron is connected to."""

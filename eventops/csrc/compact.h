@@ -36,6 +36,14 @@ A ValueOf(const A* spike) {
   return *spike;
 }
 
+// Bit b is whether byte b of a word (on a little-endian machine) is not 0. A bool should be the byte 0 or 1, but a NumPy
+// view makes any byte one.
+inline uint64_t ActiveBytes(uint64_t word) {
+  constexpr uint64_t kLow = 0x7f7f7f7f7f7f7f7f;
+  const uint64_t high = (((word & kLow) + kLow) | word) & ~kLow;  // the highest bit of each byte that is not 0
+  return ((high >> 7) * 0x0102040810204080) >> 56;  // the product puts bit 8 b at 56 + b
+}
+
 template <typename A>
 int64_t CompactOne(const bool* spikes, int64_t n, Event<A>* out) {
   const auto* bytes = reinterpret_cast<const unsigned char*>(spikes);
@@ -47,16 +55,11 @@ int64_t CompactOne(const bool* spikes, int64_t n, Event<A>* out) {
     if ((words[0] | words[1] | words[2] | words[3] | words[4] | words[5] | words[6] | words[7]) == 0) {
       continue;
     }
-    for (int w = 0; w < 8; ++w) {
-      // A bool should be the byte 0 or 1, but a NumPy view makes any byte one: each byte that is not 0 gives its
-      // lowest bit, and so one event (on a little-endian machine).
-      uint64_t left = words[w];
-      left |= left >> 4;
-      left |= left >> 2;
-      left |= left >> 1;
-      for (left &= 0x0101010101010101u; left != 0; left &= left - 1) {
-        out[count++] = {static_cast<int32_t>(i + 8 * w + (__builtin_ctzll(left) >> 3)), A(1)};
-      }
+    // One loop over 64 inputs, whose end is foreseen wrongly once, not once per word.
+    uint64_t active = 0;
+    for (int w = 0; w < 8; ++w) active |= ActiveBytes(words[w]) << (8 * w);
+    for (; active != 0; active &= active - 1) {
+      out[count++] = {static_cast<int32_t>(i + __builtin_ctzll(active)), A(1)};
     }
   }
   for (; i < n; ++i) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <vector>
 
 #include "compact.h"
@@ -35,18 +36,78 @@ struct DenseInputs {
   int64_t n_weights, n_batch, n_in, n_out;
 };
 
+// A vector of this many events is summed in two halves, of the inputs before n_in / 2 and of those from there on, so
+// that two threads can read whole rows. It depends on the vector alone: a batch, other columns of the matrix and other
+// numbers of threads give the same bits.
+constexpr int64_t kHalvedFrom = 256;
+
+// How many of a vector's events belong to its first half; all of them where they are few.
+template <typename A>
+int64_t FirstHalf(const Event<A>* events, int64_t count, int64_t n_in) {
+  if (count < kHalvedFrom) return count;
+  return std::lower_bound(events, events + count, n_in / 2, [](const Event<A>& e, int64_t r) { return e.index < r; }) - events;
+}
+
+template <typename A>
+void AddTo(const A* x, int64_t n, A* y) {
+  for (int64_t j = 0; j < n; ++j) y[j] += x[j];
+}
+
+// The sum of the rows of some events.
+template <typename W>
+void SumOf(const Event<Accumulator<W>>* events, int64_t count, const W* matrix, int64_t n_out, int64_t width,
+           Accumulator<W>* y) {
+  std::fill(y, y + width, Accumulator<W>(0));
+  ChosenLoops<W>().add_events(events, count, matrix, n_out, width, y);
+}
+
+// One vector in one block of columns, on one thread.
+template <typename W>
+void SumVector(const Event<Accumulator<W>>* events, int64_t count, const DenseInputs<W>& in, const W* matrix,
+               int64_t width, Accumulator<W>* y) {
+  const int64_t first = FirstHalf(events, count, in.n_in);
+  SumOf(events, first, matrix, in.n_out, width, y);
+  if (first == count) return;
+  auto* rest = ScratchOf<Accumulator<W>, Scratch::kHalves>(width);
+  SumOf(events + first, count - first, matrix, in.n_out, width, rest);
+  AddTo(rest, width, y);
+}
+
+// Two threads that each read a part of every row begin anew at each row, and the hardware foresees less. Where that part
+// is short they take whole rows, each those of one half, if one half is not much longer than the other.
+constexpr int64_t kShortPiece = 8192;
+
+template <typename W>
+bool HalvesPay(const DenseInputs<W>& in, int64_t threads) {
+  if (in.n_weights != 1 || threads < 2) return false;
+  const int64_t count = in.lists->count(0), first = FirstHalf(in.lists->begin(0), count, in.n_in);
+  return in.n_out * static_cast<int64_t>(sizeof(W)) <= kShortPiece * threads && std::abs(2 * first - count) <= count / 8;
+}
+
+template <typename W>
+void DenseHalves(ffi::ThreadPool& pool, int64_t threads, const DenseInputs<W>& in, Accumulator<W>* out) {
+  const Event<Accumulator<W>>* events = in.lists->begin(0);
+  const int64_t count = in.lists->count(0), first = FirstHalf(events, count, in.n_in);
+  const int64_t block = BlockWidth(in.n_out, kMaxBlock, threads / 2), n_blocks = (in.n_out + block - 1) / block;
+  auto* rest = ScratchOf<Accumulator<W>, Scratch::kHalves>(in.n_out);
+  ParallelFor(pool, threads, 2 * n_blocks, [&](int64_t unit) {
+    const int64_t column = unit / 2 * block, width = std::min(block, in.n_out - column);
+    if (unit % 2 == 0) return SumOf(events, first, in.weight + column, in.n_out, width, out + column);
+    SumOf(events + first, count - first, in.weight + column, in.n_out, width, rest + column);
+  });
+  AddTo(rest, in.n_out, out);
+}
+
 // One vector per weight set: each row is read once, so there is nothing to share.
 template <typename W>
 void DenseSingles(ffi::ThreadPool& pool, int64_t threads, const DenseInputs<W>& in, Accumulator<W>* out) {
+  if (HalvesPay(in, threads)) return DenseHalves(pool, threads, in, out);
   const int64_t block = in.n_weights < threads ? BlockWidth(in.n_out, kMaxBlock, threads) : kMaxBlock;
   const int64_t n_blocks = (in.n_out + block - 1) / block;
   ParallelFor(pool, threads, n_blocks * in.n_weights, [&](int64_t unit) {
     const int64_t v = unit % in.n_weights, column = unit / in.n_weights * block;
-    const int64_t width = std::min(block, in.n_out - column);
-    Accumulator<W>* y = out + v * in.n_out + column;
-    std::fill(y, y + width, Accumulator<W>(0));
-    ChosenLoops<W>().add_events(in.lists->begin(v), in.lists->count(v), in.weight + v * in.n_in * in.n_out + column,
-                                in.n_out, width, y);
+    SumVector(in.lists->begin(v), in.lists->count(v), in, in.weight + v * in.n_in * in.n_out + column,
+              std::min(block, in.n_out - column), out + v * in.n_out + column);
   });
 }
 
@@ -99,8 +160,7 @@ void EventsAlone(const DenseInputs<W>& in, int64_t first, int64_t last, int64_t 
     if (AllFinite(y, width)) continue;
     events.resize(in.n_in);
     const int64_t count = CompactOne<A>(in.values + b * in.n_in, in.n_in, events.data());
-    std::fill(y, y + width, A(0));
-    ChosenLoops<W>().add_events(events.data(), count, matrix, in.n_out, width, y);
+    SumVector(events.data(), count, in, matrix, width, y);
   }
 }
 
@@ -113,17 +173,30 @@ void DenseStrip(const DenseInputs<W>& in, const Panels& p, int64_t v, int64_t fi
   const int64_t width = std::min(p.strip, in.n_out - column);
   const W* matrix = in.weight + v * in.n_in * in.n_out + column;
   thread_local std::vector<const Event<A>*> next, ends;
+  thread_local std::vector<int64_t> halved;
   next.resize(last - first);
   ends.resize(last - first);
+  halved.clear();
   for (int64_t b = first; b < last; ++b) {
     next[b - first] = in.lists == nullptr ? nullptr : in.lists->begin(b);
+    const int64_t count = in.lists == nullptr ? CountEvents(in.values + b * in.n_in, in.n_in) : in.lists->count(b);
+    if (count >= kHalvedFrom) halved.push_back(b - first);
     std::fill(out + b * in.n_out + column, out + b * in.n_out + column + width, A(0));
   }
+  A* const halves = ScratchOf<A, Scratch::kHalves>(static_cast<int64_t>(halved.size()) * width);
+  const int64_t middle = halved.empty() ? 0 : in.n_in / 2;
   const int64_t fours = (last - first) / 4 * 4;
   bool multiplied_silence = false;
   A* y = out + first * in.n_out + column;
-  for (int64_t row = 0; row < in.n_in; row += p.n_rows) {
-    const int64_t row_end = std::min(row + p.n_rows, in.n_in);
+  for (int64_t row = 0, row_end; row < in.n_in; row = row_end) {
+    row_end = std::min(row + p.n_rows, row < middle ? middle : in.n_in);
+    if (row == middle) {
+      for (size_t h = 0; h < halved.size(); ++h) {
+        A* const sums = y + halved[h] * in.n_out;
+        std::copy(sums, sums + width, halves + h * width);
+        std::fill(sums, sums + width, A(0));
+      }
+    }
     int64_t n_events = 0;
     for (int64_t b = first; b < last && in.lists != nullptr; ++b) {
       const Event<A>* end = in.lists->begin(b) + in.lists->count(b);
@@ -145,6 +218,7 @@ void DenseStrip(const DenseInputs<W>& in, const Panels& p, int64_t v, int64_t fi
     }
     std::swap(next, ends);
   }
+  for (size_t h = 0; h < halved.size(); ++h) AddTo(halves + h * width, width, y + halved[h] * in.n_out);
   if (multiplied_silence) EventsAlone(in, first, last, column, width, matrix, out);
 }
 

@@ -13,7 +13,7 @@
 namespace eventops {
 
 // A buffer of the calling thread that only grows: one for each use, since a call may need several at once.
-enum class Scratch { kResults, kNumbers, kPieces, kLanes };
+enum class Scratch { kResults, kNumbers, kPieces, kLanes, kHalves };
 
 template <typename A, Scratch use>
 A* ScratchOf(int64_t n) {
