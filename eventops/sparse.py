@@ -72,7 +72,8 @@ class EventSparse(Operator):
 
     A silent neuron's weights are not read: a nan or inf among them does not reach the output. Products are
     summed in float32 (float64 for float64 weights) in ascending order of the inputs, so a result is bitwise
-    reproducible for any number of threads.
+    reproducible for any number of threads. Where rows are stored, events of 1 with one weight are counted, and the
+    weight is multiplied once.
 
     Examples
     --------

@@ -26,7 +26,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eventops as nn
+from eventops.backends import cpu
 from eventops.profiles import Gaussian
+
+native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
 
 DTYPED = (
     case("Linear", 23, 18),
@@ -318,6 +321,7 @@ def test_nor_in_a_batch_in_which_nearly_all_are_active(n, n_batch, bad):
         assert not np.isfinite(np.delete(out, np.s_[::3], axis=0)).any()
 
 
+@native
 @pytest.mark.parametrize("bad", [0.0, np.inf])
 @pytest.mark.parametrize("n_batch", [3, 4, 8, 9])
 @pytest.mark.parametrize("n_in, n_out", [(255, 70), (257, 1), (700, 1000), (3000, 600)])
@@ -347,6 +351,35 @@ def test_dense_sums_in_halves_have_the_same_bits_however_they_are_computed(
             assert bits(nn.EventLinear(n_in, 1, weight[:, -1:])(s)) == bits(alone[:, -1:])
             both = jax.vmap(lambda w, s: op.with_weight(w)(s))(stacked, jnp.asarray(s[:2]))  # noqa: B023
             assert bits(both) == bits(alone[:2])
+
+
+@native
+@pytest.mark.parametrize("weight", [0.1, -0.1, np.inf])
+@pytest.mark.parametrize("n_batch", [3, 33])
+@pytest.mark.parametrize("n_out", [70, 40_000])
+def test_one_weight_is_multiplied_by_how_many_came(n_out, n_batch, weight):
+    """Events of 1 are counted, beyond 16 bits too, whether alone, in a batch, or beside others in it."""
+    rng = np.random.default_rng(3)
+    pre, post = rng.integers(0, 50, 20_000), rng.integers(0, 70, 20_000)
+    pre, post = np.append(pre, np.full(140_000, 7)), np.append(post, np.full(140_000, 5))
+    op = nn.EventSparse((pre, post, weight), shape=(50, n_out), duplicates="keep")
+    assert op.weight.ndim == 0
+    spikes = (rng.random((n_batch, 50)) < np.linspace(0, 1, n_batch)[:, None]).astype(np.float32)
+    graded = spikes.copy()
+    graded[1::2] *= np.float32(0.3)
+    out, mixed = np.asarray(op(spikes)), np.asarray(op(graded))
+    counts = np.zeros((50, n_out))
+    np.add.at(counts, (pre, post), 1)
+    counts = spikes @ counts
+    with np.errstate(invalid="ignore"):
+        exact = np.where(counts == 0, 0, np.float32(weight) * counts.astype(np.float32))
+    assert bits(out) == bits(exact.astype(np.float32))
+    assert bits(op(spikes != 0)) == bits(out)
+    assert bits(mixed) == bits(np.stack([np.asarray(op(one)) for one in graded]))
+    assert bits(mixed[::2]) == bits(out[::2])
+    for vectors in (spikes, graded):
+        assert bits(jax.jit(jax.vmap(op))(jnp.asarray(vectors))) == bits(op(vectors))
+    assert_product(op.with_weight(np.float32(0.3)), graded, op.with_weight(np.float32(0.3))(graded))
 
 
 @pairs(DTYPED[1:])

@@ -40,6 +40,9 @@ struct Loops {
   // out[i] = sums[i], rounded to the storage type.
   void (*narrow)(const A* sums, int64_t n, W* out);
 
+  // out[j] = scale * (counts[j], more by out[j] if `more`) for j < n; 0 is never -0.
+  void (*from_counts)(const uint16_t* counts, int64_t n, A scale, bool more, A* out);
+
   // One row of synapses and kLanes<A> vectors, which stand beside each other: number l of neuron i is at
   // [i * kLanes<A> + l]. `weight` is null where all weights are 1.
 

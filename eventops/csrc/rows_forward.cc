@@ -7,6 +7,9 @@
 // No offset can lead outside, whatever its 16 bits say (an operator is a pytree, and anyone may map over its
 // arrays). Where many synapses fall in a tile they are added in a buffer that holds all 65,536 numbers that
 // an offset can name, which costs a copy of the tile; where few do, each offset is clamped.
+//
+// With one weight, a vector whose events are all 1 is counted, whether its spikes came as bools or numbers, alone or in
+// a batch; the weight is multiplied once.
 
 #include <algorithm>
 #include <cmath>
@@ -59,6 +62,50 @@ inline void AddSegment(const uint16_t* offset, int64_t n, uint16_t last, Term te
   for (; k < n; ++k) out[kClamped ? std::min(offset[k], last) : offset[k]] += term(k);
 }
 
+template <Fetch kTo, typename W, typename A>
+__attribute__((always_inline)) inline void FetchAhead(const Rows& rows, int64_t t, const Event<A>* events, int64_t e,
+                                                      int64_t n_events, const W* weight) {
+  if (e + 2 * kAhead < n_events) {
+    __builtin_prefetch(rows.ptr + events[e + 2 * kAhead].index * rows.n_tiles + t);
+  }
+  if (e + kAhead < n_events) {
+    const auto next = rows.SegmentOf(events[e + kAhead].index, t);
+    PrefetchSpan<kTo>(rows.offsets + next.begin, (next.end - next.begin) * 2);
+    if (weight != nullptr) PrefetchSpan<kTo>(weight + next.begin, (next.end - next.begin) * sizeof(W));
+  }
+}
+
+// Counts of 16 bits are half the bytes of a float to keep in the cache, and a buffer of all that an offset can name is
+// cleared and read as far as the tile is wide, so that nothing is clamped. Before one could overflow they go to the sums.
+constexpr int64_t kCountable = 65535;
+
+template <typename W>
+void CountTile(const Rows& rows, int64_t t, const Event<Accumulator<W>>* events, int64_t n_events,
+               Accumulator<W> weight, Accumulator<W>* out) {
+  using A = Accumulator<W>;
+  thread_local std::vector<uint16_t> buffer(65536);
+  uint16_t* const counts = buffer.data();
+  const int64_t width = rows.TileWidth(t);
+  const auto from_counts = ChosenLoops<W>().from_counts;
+  std::fill(counts, counts + width, uint16_t{0});
+  int64_t room = kCountable;
+  bool summed = false;
+  for (int64_t e = 0; e < n_events; ++e) {
+    FetchAhead<Fetch::kAll, W>(rows, t, events, e, n_events, nullptr);
+    const auto segment = rows.SegmentOf(events[e].index, t);
+    for (int64_t k = segment.begin; k < segment.end;) {
+      const int64_t n = std::min(segment.end - k, room);
+      AddSegment<false>(rows.offsets + k, n, 0, [](int64_t) { return uint16_t{1}; }, counts);
+      k += n, room -= n;
+      if (room > 0) continue;
+      from_counts(counts, width, A(1), summed, out);
+      std::fill(counts, counts + width, uint16_t{0});
+      room = kCountable, summed = true;
+    }
+  }
+  from_counts(counts, width, weight, summed, out);
+}
+
 template <typename W, bool kHomogeneous, bool kStaged>
 void ForwardTile(const Rows& rows, int64_t t, const Event<Accumulator<W>>* events, int64_t n_events,
                  const W* weight, Accumulator<W>* result) {
@@ -70,14 +117,7 @@ void ForwardTile(const Rows& rows, int64_t t, const Event<Accumulator<W>>* event
   A* out = kStaged ? StagingBuffer<A>() : result;
   std::fill(out, out + width, A(0));
   for (int64_t e = 0; e < n_events; ++e) {
-    if (e + 2 * kAhead < n_events) {
-      __builtin_prefetch(rows.ptr + events[e + 2 * kAhead].index * rows.n_tiles + t);
-    }
-    if (e + kAhead < n_events) {
-      const auto next = rows.SegmentOf(events[e + kAhead].index, t);
-      PrefetchSpan<kTo>(rows.offsets + next.begin, (next.end - next.begin) * 2);
-      if (!kHomogeneous) PrefetchSpan<kTo>(weight + next.begin, (next.end - next.begin) * sizeof(W));
-    }
+    FetchAhead<kTo, W>(rows, t, events, e, n_events, kHomogeneous ? nullptr : weight);
     const auto segment = rows.SegmentOf(events[e].index, t);
     const uint16_t* offset = rows.offsets + segment.begin;
     const int64_t n = segment.end - segment.begin;
@@ -93,6 +133,15 @@ void ForwardTile(const Rows& rows, int64_t t, const Event<Accumulator<W>>* event
   if (kStaged) std::copy(out, out + width, result);
 }
 
+// Whether the events of a vector can be counted: 0 * inf would show where none came.
+template <typename W>
+bool Countable(const RowsShape& shape, const EventLists<Accumulator<W>>& lists, int64_t vector, const W* weight) {
+  using A = Accumulator<W>;
+  if (!shape.homogeneous || !std::isfinite(Load(weight))) return false;
+  const Event<A>* events = lists.begin(vector);
+  return std::all_of(events, events + lists.count(vector), [](const Event<A>& e) { return e.value == A(1); });
+}
+
 template <typename W>
 void ForwardSingles(ffi::ThreadPool& pool, int64_t threads, const Rows& rows, const RowsShape& shape,
                     const EventLists<Accumulator<W>>& lists, const W* weight, Accumulator<W>* out) {
@@ -103,6 +152,9 @@ void ForwardSingles(ffi::ThreadPool& pool, int64_t threads, const Rows& rows, co
     const int64_t vector = unit / rows.n_tiles, t = unit % rows.n_tiles;
     const W* w = weight + vector / shape.n_batch * stride;
     Accumulator<W>* y = out + vector * rows.n_out + t * rows.tile;
+    if (Countable(shape, lists, vector, w)) {
+      return CountTile<W>(rows, t, lists.begin(vector), lists.count(vector), Load(w), y);
+    }
     const bool staged = lists.count(vector) * rows.MeanDegree() > rows.n_out;
     const auto tile = shape.homogeneous
                           ? (staged ? ForwardTile<W, true, true> : ForwardTile<W, true, false>)
@@ -120,11 +172,21 @@ void ForwardLanes(ffi::ThreadPool& pool, int64_t threads, const Rows& rows, cons
   const auto groups = LaneGroups<A>(shape.n_weights, shape.n_batch);
   const int64_t n_groups = static_cast<int64_t>(groups.size());
   std::vector<LaneEvents<A>> events(n_groups);
+  std::vector<A> after(n_groups * kLanes<A>);
   ParallelFor(pool, threads, n_groups, [&](int64_t g) {
     events[g].Collect(lists, groups[g], rows.n_in);
     if (!shape.homogeneous) return;
     const A w = Load(weight + groups[g].v);
-    for (A& x : events[g].value) x = x == A(0) ? A(0) : x * w;
+    A before[kLanes<A>];  // what a vector's events are multiplied by, and below its sums
+    for (int64_t l = 0; l < kLanes<A>; ++l) {
+      const bool counted = l < groups[g].size && Countable(shape, lists, groups[g].first + l, weight + groups[g].v);
+      before[l] = counted ? A(1) : w;
+      after[g * kLanes<A> + l] = counted ? w : A(1);
+    }
+    A* const values = events[g].value.data();
+    for (size_t i = 0; i < events[g].value.size(); ++i) {
+      values[i] = values[i] == A(0) ? A(0) : values[i] * before[i % kLanes<A>];
+    }
   });
   ParallelFor(pool, threads, rows.n_tiles * n_groups, [&](int64_t unit) {
     const int64_t g = unit % n_groups, t = unit / n_groups;
@@ -142,6 +204,14 @@ void ForwardLanes(ffi::ThreadPool& pool, int64_t threads, const Rows& rows, cons
       const auto s = rows.SegmentOf(events[g].row[e], t);
       ChosenLoops<W>().add_lanes(rows.offsets + s.begin, s.end - s.begin, w == nullptr ? w : w + s.begin,
                                  events[g].value.data() + e * kLanes<A>, lanes.data());
+    }
+    if (shape.homogeneous) {
+      for (int64_t i = 0; i < rows.TileWidth(t); ++i) {
+        for (int64_t l = 0; l < kLanes<A>; ++l) {
+          A& sum = lanes[i * kLanes<A> + l];
+          sum = sum * after[g * kLanes<A> + l] + A(0);  // a silent neuron of a negative weight has 0, not -0
+        }
+      }
     }
     FromLanes(lanes.data(), group.size, rows.TileWidth(t), out + group.first * rows.n_out + t * rows.tile,
               rows.n_out);
