@@ -307,7 +307,7 @@ def test_more_work_never_costs_less_below_the_measured_sizes(shipped_large, fact
             asked |= {name: more for name in (("n_pre", "n_post") if axis == "both" else (axis,))}
             log_t, _ = curve.predict(decide.work(**asked))
             # Some wiggle is left where one axis lies among the points, and another does not: as much as points scatter.
-            assert np.diff(log_t).min() > (-0.15 if method == "brainevent" else -0.002)
+            assert np.diff(log_t).min() > (-0.15 if method == "brainevent" else -0.05)
 
 
 def test_a_cache_that_nothing_fits_into_gives_no_discount():
