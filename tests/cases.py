@@ -10,12 +10,15 @@ import sys
 
 import jax
 import numpy as np
+import pytest
 
 import eventops as nn
+from eventops.backends import cpu
 from eventops.bench import oracle
 from eventops.profiles import Box, Exponential, Gaussian
 
 BACKENDS = (None, "reference")
+native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
 WEIGHTS = ("scalar", "per-synapse")
 GENERATED = "generated"  # only where no synapse is stored: a location and a scale
 LAW = nn.weights.Normal(0.2, 0.7)

@@ -15,6 +15,7 @@ from cases import (
     bits,
     case,
     ids,
+    native,
     normal,
     procedural,
     run_python,
@@ -23,11 +24,9 @@ from cases import (
 from cases import weights_of as weights_of_case
 
 import eventops as nn
-from eventops.backends import cpu
 from eventops.bench import oracle
 from eventops.delay_table import delay_table, n_slots, tile_width
 
-native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
 STEPS = 9
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import run_python
+from cases import native, run_python
 
 import eventops as nn
 from eventops import backends, random
@@ -16,7 +16,6 @@ from eventops.backends import cpu
 from eventops.quantiles import standard_normal
 
 CSRC = pathlib.Path(nn.__file__).parent / "csrc"
-native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
 
 WITHOUT = """
 import warnings

@@ -17,6 +17,7 @@ from cases import (
     bits,
     case,
     ids,
+    native,
     normal,
     typed,
     weight_shape,
@@ -26,10 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eventops as nn
-from eventops.backends import cpu
 from eventops.profiles import Gaussian
-
-native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
 
 DTYPED = (
     case("Linear", 23, 18),

@@ -7,14 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import BACKENDS, SMALL, TILED, active, bits, case, ids, run_python, typed
+from cases import BACKENDS, SMALL, TILED, active, bits, case, ids, native, run_python, typed
 
 import eventops as nn
 from eventops import columns, updates
-from eventops.backends import cpu
 from eventops.bench import oracle
-
-native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
 
 CASES = SMALL + TILED
 SIDES = ("pre", "post")

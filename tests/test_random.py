@@ -9,15 +9,13 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+from cases import native
 
 import eventops as nn
 from eventops import random
-from eventops.backends import cpu
 from eventops.profiles import Box, Exponential, Gaussian
 from eventops.random import BERNOULLI, FIXED_POST, FIXED_PRE, FIXED_TOTAL, Graph, draw, gap_table
 from eventops.random_reference import philox
-
-native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
 
 # Philox4x32-10 of the Random123 distribution's kat_vectors: counter, key, result.
 KNOWN_ANSWERS = (

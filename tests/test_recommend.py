@@ -296,18 +296,22 @@ def test_small_networks_are_in_the_reference():
         assert own[name].basis == "interpolated" and truth / 2 < own[name].seconds < 2 * truth
 
 
+WIGGLES = {("eventops", "drawn", "call"): 0.05}
+
+
 @pytest.mark.parametrize("axis", ["both", "n_pre", "n_post", "prob", "rate", "batch"])
 def test_more_work_never_costs_less_below_the_measured_sizes(shipped_large, facts, axis):
     n = np.array([20.0, 50, 100, 200, 500, 999])
     share = np.geomspace(1e-3, 1, 13)
-    for (method, *_), curve in cost.fit(shipped_large, facts["caches"]).items():
+    for key, curve in cost.fit(shipped_large, facts["caches"]).items():
         for prob, rate in itertools.product((0.001, 0.01, 0.1, 1), repeat=2):
             asked = {"n_pre": 300, "n_post": 300, "prob": prob, "rate": rate, "batch": 1}
             more = {"prob": share, "rate": share, "batch": np.array([1, 2, 4, 16])}.get(axis, n)
             asked |= {name: more for name in (("n_pre", "n_post") if axis == "both" else (axis,))}
             log_t, _ = curve.predict(decide.work(**asked))
-            # Some wiggle is left where one axis lies among the points, and another does not: as much as points scatter.
-            assert np.diff(log_t).min() > (-0.15 if method == "brainevent" else -0.05)
+            # Some wiggle is left where one axis lies among the points, and another does not: less than points scatter.
+            wiggle = 0.07 if key[0] == "brainevent" else 0.002
+            assert np.diff(log_t).min() > -WIGGLES.get(key, wiggle), key
 
 
 def test_a_cache_that_nothing_fits_into_gives_no_discount():

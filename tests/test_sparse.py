@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import scipy.sparse
-from cases import EMPTY, SMALL, TILED, assert_product, bits, case, ids, procedural
+from cases import EMPTY, SMALL, TILED, assert_product, bits, case, ids, native, procedural
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax.experimental.sparse import BCOO, BCSR
@@ -16,8 +16,6 @@ import eventops as nn
 from eventops import build_rows, csr
 from eventops.backends import cpu
 from eventops.entries import listed
-
-native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
 
 
 def dense(op) -> np.ndarray:

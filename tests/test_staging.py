@@ -11,11 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import WEIGHTS, bits, case, normal, run_python, weight_shape
+from cases import WEIGHTS, bits, case, native, normal, run_python, weight_shape
 from jax import export
 
 import eventops as nn
-from eventops.backends import cpu
 from eventops.profiles import Gaussian
 
 N_IN, N_OUT = 9, 7
@@ -32,7 +31,6 @@ KINDS = (
 every = pytest.mark.parametrize(
     "case, weight", [(c, w) for c in KINDS for w in WEIGHTS], ids=lambda x: getattr(x, "id", x)
 )
-native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
 SPIKES = jnp.arange(2 * N_IN).reshape(2, N_IN) % 3 == 0
 
 

@@ -5,11 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from cases import run_python
-
-from eventops.backends import cpu
-
-native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
+from cases import native, run_python
 
 CALLERS = """
 import faulthandler, threading
