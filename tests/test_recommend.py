@@ -273,19 +273,19 @@ def test_below_the_measured_sizes_nothing_is_free(n, mode, shipped_large, tmp_pa
     for c in answer.choices:
         assert c.seconds >= cost.LEAST[mode]
         if c.method not in cost.WITHOUT_JAX:
-            # The cheapest call that was measured, through JAX, did some work besides: a part of it, not most.
+            # The cheapest call that was measured, through JAX, did some work besides.
             fastest = min(
                 float(r["t_median_s"])
                 for r in shipped_large
                 if r["mode"] == mode and r["method"] not in cost.WITHOUT_JAX
             )
-            assert c.seconds > 0.5 * fastest
+            assert c.seconds > 0.85 * fastest
     own = {c.operator: c for c in answer.choices}
     if mode == "scan" and n >= 200:
         assert answer.best.operator != "Linear"
     if mode == "scan" and n == 200:
         for name, truth in SMALL.items():
-            assert truth / 3 < own[name].seconds < 3 * truth
+            assert own[name].low < truth < own[name].high
 
 
 def test_small_networks_are_in_the_reference():
