@@ -6,9 +6,11 @@ import ast
 import hashlib
 from pathlib import Path
 
-BENCH = Path(__file__).resolve().parent
+BENCH = next(path for path in Path(__file__).resolve().parents if path.name == "bench")
 PACKAGE = BENCH.parent
-OPERATORS = ("*.py", "backends/*.py", "csrc/*", "csrc/cuda/*")
+# The operators are all sources of the package, in whatever folder, but those of the suite and of whole networks.
+SOURCES = (".py", ".cc", ".h", ".inc", ".cu", ".cuh")
+APART = ("bench", "models")
 
 
 def of(*modules: str, files: tuple[str, ...] = ()) -> str:
@@ -17,22 +19,38 @@ def of(*modules: str, files: tuple[str, ...] = ()) -> str:
     Parameters
     ----------
     *modules
-        Names inside ``eventops.bench``.
+        Names inside ``eventops.bench``, with dots.
     files
         Patterns of more files, relative to ``eventops/bench``.
+
+    Raises
+    ------
+    ValueError
+        If a module does not exist, or a pattern matches no file: its sources would drop out of the hash, and a record of
+        other code would look fresh.
 
     Examples
     --------
     >>> of("measure") == of("measure", "timing") != of("verify")
     True
     """
-    paths = {path for pattern in OPERATORS for path in PACKAGE.glob(pattern)}
-    paths |= {path for pattern in files for path in BENCH.glob(pattern)}
-    paths |= {BENCH / f"{name}.py" for name in closure(*modules)}
+    paths = set(operators())
+    for pattern in files:
+        found = {path for path in BENCH.glob(pattern) if path.is_file()}
+        if not found:
+            raise ValueError(f"fingerprint: files={pattern!r} matches nothing in {BENCH}")
+        paths |= {path for path in found if "__pycache__" not in path.parts}
+    paths |= {_path(name) for name in closure(*modules)}
     digest = hashlib.sha256()
-    for path in sorted({path.resolve() for path in paths if path.is_file()}):
+    for path in sorted({path.resolve() for path in paths}):
         digest.update(path.relative_to(PACKAGE).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def operators() -> list[Path]:
+    """The sources of the operators: every record depends on them."""
+    found = [path for path in PACKAGE.rglob("*") if path.suffix in SOURCES]
+    return sorted(path for path in found if path.relative_to(PACKAGE).parts[0] not in APART)
 
 
 def closure(*modules: str) -> set[str]:
@@ -40,22 +58,32 @@ def closure(*modules: str) -> set[str]:
     found, waiting = set(), set(modules)
     while waiting:
         name = waiting.pop()
+        if _path(name) is None:
+            raise ValueError(f"fingerprint: there is no module eventops.bench.{name}")
         found.add(name)
-        waiting |= _imports(BENCH / f"{name}.py") - found
+        waiting |= _imports(name) - found
     return found
 
 
-def _imports(path: Path) -> set[str]:
+def _path(name: str) -> Path | None:
+    """The file of a module of the benchmark, or of a package; None where there is neither."""
+    place = BENCH.joinpath(*name.split("."))
+    paths = (place.with_name(f"{place.name}.py"), place / "__init__.py")
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _imports(name: str) -> set[str]:
+    """The modules of the benchmark that one of them names in an import."""
+    path = _path(name)
+    package = ["eventops", "bench", *name.split(".")]
+    package = package if path.name == "__init__.py" else package[:-1]
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom):
-            module = "." * node.level + (node.module or "")
-            if module.startswith(("eventops.bench", ".")):
-                names |= {module.rpartition(".")[2], *(alias.name for alias in node.names)}
+            above = package[: len(package) - node.level + 1] if node.level else []
+            base = [*above, *([node.module] if node.module else [])]
+            names |= {".".join([*base, alias.name]) for alias in node.names} | {".".join(base)}
         elif isinstance(node, ast.Import):
-            names |= {
-                alias.name.rpartition(".")[2]
-                for alias in node.names
-                if alias.name.startswith("eventops.bench.")
-            }
-    return {name for name in names if (BENCH / f"{name}.py").is_file()}
+            names |= {alias.name for alias in node.names}
+    inside = {n.removeprefix("eventops.bench.") for n in names if n.startswith("eventops.bench.")}
+    return {n for n in inside if _path(n) is not None}

@@ -67,7 +67,7 @@ VERSIONS = {
 VERIFY_CODE = fingerprint.of("verify")
 MEASURE_CODE = fingerprint.of("measure")
 GENERATORS_CODE = fingerprint.of("generators")
-PAGE_CODE = fingerprint.of(files=("*.py", "templates/*"))
+PAGE_CODE = fingerprint.of(files=("**/*.py", "templates/*"))
 
 
 wildcard_constraints:
