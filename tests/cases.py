@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 import eventops as nn
-from eventops.backends import cpu
 from eventops.bench import oracle
-from eventops.profiles import Box, Exponential, Gaussian
+from eventops.core import loader
+from eventops.graphs.profiles import Box, Exponential, Gaussian
 
 BACKENDS = (None, "reference")
-native = pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
+native = pytest.mark.skipif(loader.unavailable() is not None, reason=str(loader.unavailable()))
 WEIGHTS = ("scalar", "per-synapse")
 GENERATED = "generated"  # only where no synapse is stored: a location and a scale
 LAW = nn.weights.Normal(0.2, 0.7)

@@ -14,8 +14,9 @@ import subprocess
 
 import jax
 
-from eventops import products
 from eventops.backends import PLATFORMS, gpu
+from eventops.core import cuda
+from eventops.primitives import products
 
 HERE = pathlib.Path(__file__).parent / "emulation"
 SOURCES = pathlib.Path(gpu.__file__).parent.parent / "csrc"
@@ -68,9 +69,9 @@ def build(cache: pathlib.Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(folder / "launch.so"))
     library.EmulationSetup(str(folder).encode())
     library.EmulationLaunches.restype = ctypes.c_int64
-    for name in gpu._HANDLERS:
+    for name in cuda._HANDLERS:
         handler = jax.ffi.pycapsule(getattr(library, f"EventopsGpu{name}"))
-        jax.ffi.register_ffi_target(gpu.target(name), handler, platform="cpu")
+        jax.ffi.register_ffi_target(cuda.target(name), handler, platform="cpu")
     return library
 
 

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import pytest
 
 import eventops as nn
-from eventops import closure, products
+from eventops.core import closure
+from eventops.primitives import products
 
 SPIKES = jnp.arange(40) % 3 == 0
 

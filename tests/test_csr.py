@@ -10,8 +10,8 @@ from cases import SMALL, TILED, bits, ids
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventops import csr
-from eventops.csr import Rows, empty_rows, rows_from_csr, tile_width
+from eventops.rows import csr
+from eventops.rows.csr import Rows, empty_rows, rows_from_csr, tile_width
 
 SPARSE = tuple(c for c in SMALL + TILED if c.conn is not None)
 

@@ -25,7 +25,7 @@ from cases import weights_of as weights_of_case
 
 import eventops as nn
 from eventops.bench import oracle
-from eventops.delay_table import delay_table, n_slots, tile_width
+from eventops.rows.delay_table import delay_table, n_slots, tile_width
 
 STEPS = 9
 
@@ -385,7 +385,7 @@ def test_chunks(monkeypatch):
     for op in (nn.EventFixedNumConn(90, 300, 20, 0.5), nn.EventLinear(30, 40, normal((30, 40)))):
         delays = delays_of(op)
         whole = nn.Delayed(op, delays).table
-        monkeypatch.setattr("eventops.delay_table._CHUNK", 55)
+        monkeypatch.setattr("eventops.rows.delay_table._CHUNK", 55)
         parts = nn.Delayed(op, delays).table
         monkeypatch.undo()
         assert bits(whole.ptr) == bits(parts.ptr) and bits(whole.codes) == bits(parts.codes)

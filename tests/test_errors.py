@@ -11,7 +11,8 @@ from cases import run_python
 from error_cases import ACCEPTED, ALL, LINEAR, NUM, OP, PROB, TOO_MANY, TOTAL, page
 
 import eventops as nn
-from eventops import backends, memory
+from eventops import backends
+from eventops.core import memory
 
 
 @pytest.mark.parametrize(

@@ -13,11 +13,12 @@ from cases import SMALL, active, assert_product, bits, case, ids, procedural, ty
 from test_random import GOLDEN, name
 
 import eventops as nn
-from eventops import backends, random
+from eventops import backends
 from eventops.backends import gpu as gpu_backend
 from eventops.bench import gpu as bench
 from eventops.bench import oracle
-from eventops.profiles import Box, Exponential, Gaussian
+from eventops.graphs import drawing
+from eventops.graphs.profiles import Box, Exponential, Gaussian
 
 # What the sizes of SMALL do not reach: several slices of the events, several chunks of inputs, several tiles and
 # parts of a tile, gaps of several digits, bitmaps outside of shared memory.
@@ -209,7 +210,7 @@ GRAPHS = (
 def drawn_on_the_device(gpu, monkeypatch, graph):
     before = gpu and gpu()
     monkeypatch.setattr(gpu_backend, "is_default_device", lambda: True)
-    rows = random.draw(graph)
+    rows = drawing.draw(graph)
     assert gpu is None or gpu() > before
     return rows
 
@@ -218,7 +219,7 @@ def drawn_on_the_device(gpu, monkeypatch, graph):
 def test_graphs_drawn_on_the_device(gpu, monkeypatch, c):
     """The CPU's, bit for bit."""
     graph = c.make(1.0).graph
-    expected = random.draw(graph, reference=True)
+    expected = drawing.draw(graph, reference=True)
     found = drawn_on_the_device(gpu, monkeypatch, graph)
     assert bits(found.ptr) == bits(expected.ptr) and bits(found.offsets) == bits(expected.offsets)
 

@@ -11,7 +11,8 @@ from cases import run_python
 
 import eventops as nn
 from eventops import backends
-from eventops.backends import cpu, gpu
+from eventops.backends import gpu
+from eventops.core import cuda, loader
 
 SOURCES = {
     "compact.cu": ("CountChunks", "Compact", "Combine", "Sum"),
@@ -39,11 +40,11 @@ TYPES = (("float", "bool"), ("double", "double"), ("Float16", "float"), ("BFloat
 
 def compiled(source, types=("float", "bool"), arch="sm_90", ptx=False, cache=""):
     """The image, by the library's own way to NVRTC."""
-    gpu.register()
-    library = cpu.library()
+    cuda.register()
+    library = loader.library()
     library.EventopsGpuCompile.restype = ctypes.c_char_p
     library.EventopsGpuSetup(
-        str(gpu.sources()).encode(), "\n".join(gpu.nvrtc_paths()).encode(), str(cache).encode()
+        str(cuda.sources()).encode(), "\n".join(cuda.nvrtc_paths()).encode(), str(cache).encode()
     )
     image, size = ctypes.c_void_p(), ctypes.c_int64()
     names = (part.encode() for part in (source, *types, arch))
@@ -53,9 +54,9 @@ def compiled(source, types=("float", "bool"), arch="sm_90", ptx=False, cache="")
 
 
 def reason() -> str | None:
-    if cpu.library() is None:
-        return cpu.unavailable()
-    for path in gpu.nvrtc_paths():
+    if loader.library() is None:
+        return loader.unavailable()
+    for path in cuda.nvrtc_paths():
         try:
             ctypes.CDLL(path)
             return None
@@ -159,7 +160,7 @@ print(library.EventopsGpuCompile(b"rows.cu", b"float", b"bool", b"sm_90", 0, cty
 """
 
 
-@pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
+@pytest.mark.skipif(loader.unavailable() is not None, reason=str(loader.unavailable()))
 def test_without_nvrtc():
     done = run_python(WITHOUT)
     assert (
@@ -180,7 +181,7 @@ OPERATORS = {
 }
 
 
-@pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
+@pytest.mark.skipif(loader.unavailable() is not None, reason=str(loader.unavailable()))
 @pytest.mark.parametrize("kind", OPERATORS)
 def test_lowering_for_a_gpu(kind):
     """The default on an NVIDIA device is this backend, wherever the program was traced."""
@@ -198,7 +199,7 @@ def test_lowering_for_a_gpu(kind):
     assert f"@eventops_{kind}Forward" in on_cpu and "eventops_gpu" not in on_cpu
 
 
-@pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable()))
+@pytest.mark.skipif(loader.unavailable() is not None, reason=str(loader.unavailable()))
 @pytest.mark.parametrize("kind", ("Dense", "Rows"))
 def test_lowering_of_updates_for_a_gpu(kind):
     """The default on an NVIDIA device is the kernel, in the buffer of the weights."""
@@ -220,7 +221,7 @@ def test_a_named_backend_runs_or_raises(monkeypatch):
         ("gpu-atomics", "cpu", "runs on NVIDIA GPUs only"),
         ("cpu", "cuda", "runs on CPU devices only"),
     ):
-        if backend == "cpu" and cpu.unavailable() is not None:
+        if backend == "cpu" and loader.unavailable() is not None:
             continue
         op = OPERATORS["Rows"](backend)
         with pytest.raises(NotImplementedError, match=says):

@@ -9,10 +9,10 @@ import gpu_emulation
 import pytest
 from cases import run_python
 
-from eventops.backends import cpu, gpu
+from eventops.core import cuda, loader
 
 pytestmark = [
-    pytest.mark.skipif(cpu.unavailable() is not None, reason=str(cpu.unavailable())),
+    pytest.mark.skipif(loader.unavailable() is not None, reason=str(loader.unavailable())),
     pytest.mark.skipif(gpu_emulation.compiler() is None, reason="needs a C++ compiler"),
 ]
 SYMBOLS = (
@@ -62,7 +62,7 @@ print((ask() or b"nothing").decode())
 
 
 def answer(folder, question="EventopsGpuProblem", nvrtc_paths=()) -> str:
-    arguments = [cpu.library()._name, "\n".join(map(str, nvrtc_paths)), question]
+    arguments = [loader.library()._name, "\n".join(map(str, nvrtc_paths)), question]
     done = subprocess.run(
         [sys.executable, "-S", "-c", ASK, *arguments],
         capture_output=True,
@@ -140,6 +140,6 @@ def test_the_call_says_what_to_install(tmp_path):
     plugin, compiler = done.stdout.strip().splitlines()
     for text in (plugin, compiler):
         assert text.startswith("EventLinear: backend 'gpu' cannot run here: "), done
-        assert f"{gpu.HOW_TO_INSTALL.split(',')[0]}" in text
+        assert f"{cuda.HOW_TO_INSTALL.split(',')[0]}" in text
     assert "JAX has no CUDA plugin" in plugin
     assert "NVRTC was not found" in compiler and "is of CUDA 11" in compiler

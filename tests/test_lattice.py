@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import eventops as nn
-from eventops import lattice, random
-from eventops.lattice import Axis
-from eventops.profiles import Box, Exponential, Gaussian, _exp
+from eventops.graphs import drawing, lattice
+from eventops.graphs.lattice import Axis
+from eventops.graphs.profiles import Box, Exponential, Gaussian, _exp
 
 SPACES = (
     ((1, 1, False), (50, 50, False)),
@@ -168,6 +168,6 @@ def test_only_what_is_near_is_stored():
         1_000_000, 1_000_000, Gaussian(0.1, 30.0), 0.5, periodic=True, storage="procedural"
     )
     assert op.graph.lattice.prob.size < 600
-    assert random.native_arguments(op.graph, random.whole(op.graph), 1)[0][2].nbytes < 20_000
+    assert drawing.native_arguments(op.graph, drawing.whole(op.graph), 1)[0][2].nbytes < 20_000
     degree = np.asarray(op(np.arange(op.in_size) == 999_990)).nonzero()[0]
     assert degree.size and np.all((degree < 300) | (degree > 999_600))

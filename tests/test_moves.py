@@ -1,13 +1,18 @@
 """What the modules of before are called by: pickles, and commands and imports that the documents name."""
 
+import importlib
 import lzma
 import pathlib
 import pickle
+import subprocess
+import sys
 
 import jax
 import numpy as np
+import pytest
 
 import eventops as nn
+from eventops import moved
 
 PICKLED = pathlib.Path(__file__).parent / "data/pickled-0.1.0.xz"
 
@@ -35,3 +40,39 @@ def test_operators_that_were_pickled_by_0_1_0_load():
     state, current = late.step(state, np.ones(6, bool))
     assert current.shape == (5,)
     assert type(state) is type(late.init_state())
+
+
+def test_every_name_of_before_is_a_module_of_now():
+    for before, now in moved.NOW.items():
+        assert sys.modules[f"eventops.{before}"] is sys.modules[f"eventops.{now}"]
+
+
+@pytest.mark.parametrize("name", ("weights", "profiles", "models"))
+def test_public_modules_are_imported_by_their_names(name):
+    module = importlib.import_module(f"eventops.{name}")
+    assert getattr(nn, name, module) is module
+    assert all(getattr(module, found).__doc__ for found in module.__all__)
+
+
+def test_eventops_brainstate_is_imported_by_its_name():
+    pytest.importorskip("brainstate")
+    module = importlib.import_module("eventops.brainstate")
+    assert set(module.__all__) == {
+        "EventFixedNumConn",
+        "EventFixedProb",
+        "EventLinear",
+        "FixedNumConn",
+    }
+
+
+COMMANDS = ("compare", "environments", "gpu", "join", "kernels", "rebuild", "ship")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_documented_commands_run(name):
+    """Only as far as to say that they do not know what they were given."""
+    line = [sys.executable, "-m", f"eventops.bench.{name}", "--no-such-option"]
+    done = subprocess.run(line, capture_output=True, text=True)
+    assert "No module named" not in done.stderr, done.stderr
+    assert "ImportError" not in done.stderr, done.stderr
+    assert done.returncode != 0

@@ -11,9 +11,10 @@ import pytest
 from cases import native, run_python
 
 import eventops as nn
-from eventops import backends, random
-from eventops.backends import cpu
-from eventops.quantiles import standard_normal
+from eventops import backends
+from eventops.core import loader
+from eventops.graphs import drawing
+from eventops.graphs.quantiles import standard_normal
 
 CSRC = pathlib.Path(nn.__file__).parent / "csrc"
 
@@ -100,7 +101,7 @@ def test_available():
     found = backends.available()
     assert list(found) == list(backends.BACKENDS)
     assert found["reference"] is None and found["cpu"] is None
-    assert cpu.isa() in ("plain", "avx2", "avx512")
+    assert loader.isa() in ("plain", "avx2", "avx512")
 
 
 def test_the_table_is_frozen_and_complete():
@@ -580,7 +581,7 @@ def ffi(name, arguments, attributes, shape, dtype):
     several = isinstance(shape[0], tuple) if shape else False
     out = [jax.ShapeDtypeStruct(s, jnp.dtype(dtype)) for s in (shape if several else [shape])]
     out = out if several else out[0]
-    call = jax.ffi.ffi_call(cpu.target(name), out)
+    call = jax.ffi.ffi_call(loader.target(name), out)
     return jax.block_until_ready(jax.jit(lambda *a: call(*a, **attributes))(*arguments))
 
 
@@ -684,9 +685,9 @@ def test_tables_of_a_law_cannot_lead_outside(op):
     """Whatever they hold, every target is a neuron."""
     rng = np.random.default_rng(0)
     graph = op.graph
-    (selected, gaps, law), attributes = random.native_arguments(graph, random.whole(graph), 40)
+    (selected, gaps, law), attributes = drawing.native_arguments(graph, drawing.whole(graph), 40)
     out = jax.ShapeDtypeStruct((1, 1, graph.n_out), jnp.float32)
-    call = jax.ffi.ffi_call(cpu.target("ProceduralForward"), out)
+    call = jax.ffi.ffi_call(loader.target("ProceduralForward"), out)
     run = jax.jit(lambda *a: call(*a, prob=0.5, **attributes))
     spikes, weight = f32(1, 1, graph.n_in), f32(1)
     head = 9 if graph.lattice else 0
@@ -706,8 +707,8 @@ def test_a_lattice_that_names_a_pair_often():
     op = nn.EventDistanceProb(
         60, 40, nn.profiles.Box(1.0, 99.0), nn.weights.Normal(0.0, 1.0), storage="procedural"
     )
-    (selected, gaps, law), attributes = random.native_arguments(
-        op.graph, random.whole(op.graph), 40
+    (selected, gaps, law), attributes = drawing.native_arguments(
+        op.graph, drawing.whole(op.graph), 40
     )
     classes, levels, pairs = (int(n) for n in law[6:9])
     law = law.copy()
@@ -740,7 +741,7 @@ def test_a_side_without_elements(name, empty):
 def test_a_lattice_of_sides_beyond_32_bits_is_none():
     """Two sides of nearly 2**32 overflowed their product."""
     op = LAWS[2]
-    operands, attributes = random.native_arguments(op.graph, random.whole(op.graph), 40)
+    operands, attributes = drawing.native_arguments(op.graph, drawing.whole(op.graph), 40)
     law = operands[2].copy()
     law[0] = law[3] = 2**32 - 1
     arguments = [f32(1, 1, op.in_size), f32(1), *operands[:2], law]

@@ -27,7 +27,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import eventops as nn
-from eventops.profiles import Gaussian
+from eventops.graphs.profiles import Gaussian
 
 DTYPED = (
     case("Linear", 23, 18),

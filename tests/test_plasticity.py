@@ -10,8 +10,9 @@ import pytest
 from cases import BACKENDS, SMALL, TILED, active, bits, case, ids, native, run_python, typed
 
 import eventops as nn
-from eventops import columns, updates
 from eventops.bench import oracle
+from eventops.primitives import updates
+from eventops.rows import columns
 
 CASES = SMALL + TILED
 SIDES = ("pre", "post")

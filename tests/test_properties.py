@@ -15,8 +15,8 @@ import pytest
 from cases import assert_product, bits, case
 from hypothesis import strategies as st
 
-from eventops.backends import cpu
 from eventops.bench import oracle
+from eventops.core import loader
 
 pytestmark = pytest.mark.unoptimized
 # Few enough that most programs are compiled once: 0, 1, prime, and around words and vectors.
@@ -171,7 +171,7 @@ def check(op, spikes, rng):
     # share the rows they draw are cut into the same pieces, however few of them are a vector's own.
     if len(batch) == 1 and batch[0]:
         out, last = np.asarray(out), product(op, spikes[-1])
-        kernel = op.backend != "reference" and not cpu.unavailable()
+        kernel = op.backend != "reference" and not loader.unavailable()
         shared = op.rows is None and op.graph is not None
         for given, one, same, exactly in (
             (spikes, mapped(op, spikes), out, kernel),

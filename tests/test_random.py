@@ -12,10 +12,12 @@ import pytest
 from cases import native
 
 import eventops as nn
-from eventops import random
-from eventops.profiles import Box, Exponential, Gaussian
-from eventops.random import BERNOULLI, FIXED_POST, FIXED_PRE, FIXED_TOTAL, Graph, draw, gap_table
-from eventops.random_reference import philox
+from eventops.graphs import drawing
+from eventops.graphs.drawing import draw
+from eventops.graphs.gaps import gap_table
+from eventops.graphs.generator_reference import philox
+from eventops.graphs.graph import BERNOULLI, FIXED_POST, FIXED_PRE, FIXED_TOTAL, Graph
+from eventops.graphs.profiles import Box, Exponential, Gaussian
 
 # Philox4x32-10 of the Random123 distribution's kat_vectors: counter, key, result.
 KNOWN_ANSWERS = (
@@ -130,7 +132,7 @@ def name(graph):
 
 
 def test_version():
-    assert random.GENERATOR_VERSION == 1
+    assert drawing.GENERATOR_VERSION == 1
 
 
 @pytest.mark.parametrize("reference", [False, True], ids=["native", "reference"])
@@ -235,7 +237,7 @@ def test_ties_between_the_upper_halves(monkeypatch, lower, expected):
     table[0, 4, :2] = 0xFFFFFFFF
     second += lower
     table[0, 5, :2] = second & 0xFFFFFFFF, second >> 32
-    monkeypatch.setattr(random, "gap_table", lambda prob: table)
+    monkeypatch.setattr(drawing, "gap_table", lambda prob: table)
     ours, reference = draw(graph), draw(graph, reference=True)
     assert ours.row(1)[0] == expected
     assert ours.hash() == reference.hash()

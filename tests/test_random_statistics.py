@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from eventops.random import BERNOULLI, FIXED_POST, FIXED_PRE, Graph, _selected, draw
+from eventops.graphs.drawing import _selected, draw
+from eventops.graphs.graph import BERNOULLI, FIXED_POST, FIXED_PRE, Graph
 
 P_MIN = 1e-4
 

@@ -16,10 +16,10 @@ import pytest
 from matplotlib.text import Text
 
 import eventops
-from eventops import cost
+from eventops.advice import cost, this_machine
+from eventops.advice.measured_tables import SHIPPED, VARIABLE, find
 from eventops.bench import decide, figures_map, findings, machine, ship, table
 from eventops.bench.figures_style import theme
-from eventops.measured_tables import SHIPPED, VARIABLE, find
 
 CACHES = {"L2": 2**20, "L3": 2**25}
 
@@ -72,7 +72,11 @@ def results(tmp_path):
         weight=np.where(points["conn_kind"] == "dense", "per-synapse", "homogeneous")
     )
     table.write(points, folder / "tables/points.csv")
-    here = {"cpu": machine._cpu_name(), "isa": machine._isa(), "n_cores": machine.os.cpu_count()}
+    here = {
+        "cpu": this_machine.cpu_name(),
+        "isa": this_machine.isa(),
+        "n_cores": machine.os.cpu_count(),
+    }
     here |= {"memory_bytes": machine.memory_bytes(), "caches": CACHES, "generated_at": "2026-01-01"}
     (folder / "machine.json").write_text(json.dumps(here))
     return folder

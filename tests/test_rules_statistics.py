@@ -16,8 +16,9 @@ from test_random_statistics import (
 )
 
 import eventops as nn
-from eventops.profiles import Box, Exponential, Gaussian
-from eventops.random import FIXED_TOTAL, Graph, draw
+from eventops.graphs.drawing import draw
+from eventops.graphs.graph import FIXED_TOTAL, Graph
+from eventops.graphs.profiles import Box, Exponential, Gaussian
 
 
 def total(n_in, n_out, k, seed=41, **options):

@@ -13,9 +13,10 @@ import sharding_checks
 from cases import run_python
 
 import eventops as nn
-from eventops import random
-from eventops.backends import cpu
-from eventops.random import BERNOULLI, FIXED_POST, FIXED_PRE, FIXED_TOTAL, Graph, Part, Window
+from eventops.core import loader
+from eventops.graphs import drawing
+from eventops.graphs.drawing import Part
+from eventops.graphs.graph import BERNOULLI, FIXED_POST, FIXED_PRE, FIXED_TOTAL, Graph, Window
 
 FOUR = dict(XLA_FLAGS="--xla_force_host_platform_device_count=4")
 
@@ -92,9 +93,9 @@ GRAPHS = (
 @pytest.mark.parametrize("reference", [False, True])
 @pytest.mark.parametrize("graph", GRAPHS, ids=lambda g: f"{g.rule}-{g.n_in}x{g.n_out}")
 def test_a_part_is_a_part_of_the_graph(graph, reference):
-    if not reference and cpu.unavailable() is not None:
-        pytest.skip(cpu.unavailable())
-    rows = random.draw(graph)
+    if not reference and loader.unavailable() is not None:
+        pytest.skip(loader.unavailable())
+    rows = drawing.draw(graph)
     pre = np.repeat(np.arange(graph.n_in), np.diff(rows.indptr()))
     post = rows.indices()
     n, m = graph.n_in, graph.n_out

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from jax.experimental.sparse import BCOO, BCSR
 
 import eventops as nn
-from eventops import build_rows, csr
 from eventops.backends import cpu
-from eventops.entries import listed
+from eventops.rows import building, csr
+from eventops.rows.entries import listed
 
 
 def dense(op) -> np.ndarray:
@@ -204,7 +204,7 @@ def test_a_sum_is_rounded_once():
 
 def built(entries, values, **options):
     dtype = None if values is None else values.dtype
-    result = build_rows.build(entries, values, dtype, **options)
+    result = building.build(entries, values, dtype, **options)
     return [
         None if x is None else bits(x)
         for x in (result.ptr, result.offsets, result.values, result.counts)
@@ -228,7 +228,7 @@ SIZES = [
 @pytest.mark.parametrize("dtype", [None, "float16", "bfloat16", "float32", "float64"])
 def test_native_is_numpy_bit_for_bit(n_in, n_out, dtype, monkeypatch):
     """Whatever the number of threads and the size of the pieces; segments short and long, empty and full."""
-    monkeypatch.setattr(build_rows, "CHUNK", 4999)
+    monkeypatch.setattr(building, "CHUNK", 4999)
     rng = np.random.default_rng(n_in)
     for n in (1, 40, 20_000):
         pre, post = (rng.integers(0, k, n) for k in (n_in, max(1, n_out // 2)))
@@ -237,7 +237,7 @@ def test_native_is_numpy_bit_for_bit(n_in, n_out, dtype, monkeypatch):
             entries = listed(n_in, n_out, pre, post)
             expected = built(entries, values, summed=summed, reference=True)
             for threads in (1, 2, 5):
-                monkeypatch.setattr(build_rows, "threads", lambda n=threads: n)
+                monkeypatch.setattr(building, "threads", lambda n=threads: n)
                 assert built(entries, values, summed=summed) == expected
 
 
@@ -271,7 +271,7 @@ def test_sorted_rows_are_only_copied(monkeypatch):
     matrix = scipy.sparse.random_array((50, 9000), density=0.02, rng=rng, format="csr")
     expected = stored(nn.EventSparse(matrix.tocoo()))
     reverse = matrix[:, ::-1].tocsr()
-    monkeypatch.setattr(build_rows, "_sort", refuse)
+    monkeypatch.setattr(building, "_sort", refuse)
     assert stored(nn.EventSparse(matrix)) == expected
     reverse.sort_indices()
     nn.EventSparse(reverse)
@@ -297,17 +297,17 @@ def test_entries_that_change_are_an_error():
         pre[:] = 1 - pre
 
     for entries in (
-        build_rows.Entries(2, 5000, 5000, chunks),
+        building.Entries(2, 5000, 5000, chunks),
         listed(2, 4000, pre, post),
         listed(2, 5000, pre + 7, post),
         listed(2, 5000, pre - 7, post),
-        build_rows.Entries(1, 5000, 5000, lambda: iter(()), (np.array([0, 5000]), post + 1)),
-        build_rows.Entries(1, 5000, 5000, lambda: iter(()), (np.array([0, 5000]), post - 1)),
-        build_rows.Entries(1, 5000, 5000, lambda: iter(()), (np.array([0, 5001]), post)),
-        build_rows.Entries(2, 5000, 5000, lambda: iter(()), (np.array([0, -1, 5000]), post)),
+        building.Entries(1, 5000, 5000, lambda: iter(()), (np.array([0, 5000]), post + 1)),
+        building.Entries(1, 5000, 5000, lambda: iter(()), (np.array([0, 5000]), post - 1)),
+        building.Entries(1, 5000, 5000, lambda: iter(()), (np.array([0, 5001]), post)),
+        building.Entries(2, 5000, 5000, lambda: iter(()), (np.array([0, -1, 5000]), post)),
     ):
         with pytest.raises(RuntimeError, match="entries of a matrix were changed"):
-            build_rows.build(entries, post.astype(np.float32), np.float32)
+            building.build(entries, post.astype(np.float32), np.float32)
 
 
 # ---- the way back, for every operator
@@ -415,7 +415,7 @@ def test_selections(case, name):
 
 @pytest.mark.parametrize("case", TILED[3:6], ids=ids(TILED[3:6]))
 def test_selections_across_tiles(case, monkeypatch):
-    monkeypatch.setattr("eventops.convert.CHUNK", 10_000)
+    monkeypatch.setattr("eventops.rows.selection.CHUNK", 10_000)
     op = weighted(case)
     rng = np.random.default_rng(0)
     columns = rng.permutation(case.n_out)[: case.n_out // 2]
@@ -623,10 +623,10 @@ def test_scipy_arrays_that_lie():
 
 
 def test_too_many(monkeypatch):
-    monkeypatch.setattr(build_rows, "MAX_SYNAPSES", 29)
+    monkeypatch.setattr(building, "MAX_SYNAPSES", 29)
     with pytest.raises(ValueError, match="EventSparse: 30 entries are more than 29.*split"):
         SP(COO)
-    monkeypatch.setattr(build_rows, "MAX_SYNAPSES", 119)
+    monkeypatch.setattr(building, "MAX_SYNAPSES", 119)
     part = nn.EventSparse(([0], [0], 1.0), shape=(2, 2))
     with pytest.raises(ValueError, match=r"EventSparse\[...\]: 120 entries are more"):
         part[[0] * 120]

@@ -15,7 +15,7 @@ from cases import WEIGHTS, bits, case, native, normal, run_python, weight_shape
 from jax import export
 
 import eventops as nn
-from eventops.profiles import Gaussian
+from eventops.graphs.profiles import Gaussian
 
 N_IN, N_OUT = 9, 7
 KINDS = (

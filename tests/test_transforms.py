@@ -21,7 +21,7 @@ from cases import (
     weights_of,
 )
 
-from eventops import random
+from eventops.graphs import drawing
 
 pytestmark = pytest.mark.unoptimized
 
@@ -87,8 +87,8 @@ def matrix_of(case, weight="scalar", size=False):
     place[np.arange(rows.n_synapses), pre, rows.indices()] = 1
     if weight == GENERATED:
         op = case.make(GENERATED)
-        law = random.Generated(op.graph, op.law)
-        standard = random.standard_weights(law, rows, reference=True).astype(np.float64)
+        law = drawing.Generated(op.graph, op.law)
+        standard = drawing.standard_weights(law, rows, reference=True).astype(np.float64)
         standard = np.abs(standard) if size else standard
         return lambda w: jnp.tensordot(w[0] + w[1] * standard, place, 1)
     return lambda w: jnp.tensordot(jnp.broadcast_to(w, place.shape[:1]), place, 1)

@@ -22,8 +22,8 @@ from cases import (
 from scipy import stats
 
 import eventops as nn
-from eventops import quantiles, random
-from eventops.trees import _from_json, _to_json
+from eventops.graphs import drawing, quantiles
+from eventops.interop.trees import _from_json, _to_json
 
 # A third of the table: every rule, repeats, autapses left out, nothing connected, several tiles.
 CASES = DRAWN[::3]
@@ -48,9 +48,9 @@ def test_the_weights_that_are_stored(case):
     rows = op.connections()
     assert bits(op._weights(rows)) == bits(twin.weight)
     if twin.n_synapses < 20_000:
-        law = random.Generated(op.graph, op.law)
-        slow = random.standard_weights(law, rows, reference=True)
-        assert bits(random.standard_weights(law, rows)) == bits(slow)
+        law = drawing.Generated(op.graph, op.law)
+        slow = drawing.standard_weights(law, rows, reference=True)
+        assert bits(drawing.standard_weights(law, rows)) == bits(slow)
     if case.n_in * case.n_out < 10**6:
         assert bits(op.todense()) == bits(twin.todense())
 

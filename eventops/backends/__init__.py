@@ -3,9 +3,9 @@
 A product is one of the three partial derivatives of the trilinear form
 ``sum_ij s[i] * w[i, j] * g[j]`` of spikes, weights and output cotangents: ``forward`` (by g),
 ``spike_cotangent`` (by s) and ``weight_cotangent`` (by w). A kind of storage is ``dense`` (a matrix),
-``rows`` (:class:`eventops.csr.Rows`), ``uniform`` (one number for all pairs), ``procedural`` (nothing but the
-law of a random graph, :class:`eventops.random.Graph`, and one weight) or ``generated`` (the same, and the law of random
-weights, :class:`eventops.random.Generated`). Delivery into rings of future currents is a kind with products
+``rows`` (:class:`eventops.rows.csr.Rows`), ``uniform`` (one number for all pairs), ``procedural`` (nothing but the
+law of a random graph, :class:`eventops.graphs.drawing.Graph`, and one weight) or ``generated`` (the same, and the law of random
+weights, :class:`eventops.graphs.drawing.Generated`). Delivery into rings of future currents is a kind with products
 of its own, see ``delay_products.py``. ``update_on_pre`` and ``update_on_post`` change the weights of the neurons that
 fire.
 """
@@ -13,7 +13,8 @@ fire.
 import functools
 from types import MappingProxyType
 
-from ..messages import shown
+from ..core import cuda, loader
+from ..core.messages import shown
 from . import cpu, delayed_cpu, delayed_reference, gpu, reference
 
 BACKENDS = ("reference", "cpu", "gpu", "gpu-atomics")
@@ -118,8 +119,8 @@ IMPLEMENTATIONS = MappingProxyType(
 
 def available() -> dict[str, str | None]:
     """Each backend with ``None``, or with the reason why it cannot run here."""
-    on_gpu = gpu.unavailable()
-    return {"reference": None, "cpu": cpu.unavailable(), "gpu": on_gpu, "gpu-atomics": on_gpu}
+    on_gpu = cuda.unavailable()
+    return {"reference": None, "cpu": loader.unavailable(), "gpu": on_gpu, "gpu-atomics": on_gpu}
 
 
 def check(call: str, backend: str | None) -> str | None:

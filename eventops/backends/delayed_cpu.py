@@ -2,8 +2,8 @@
 
 import jax
 
-from .cpu import target
-from .reference import accumulator
+from ..core.dtypes import accumulator
+from ..core.loader import target
 
 
 def _like(x):

@@ -3,13 +3,14 @@
 Shapes: currents ``(V, B, n_out)`` of the accumulator's dtype, rings of that dtype with V * B blocks of
 ``(n_tiles, slots, tile)`` in whatever leading dimensions (to reshape a ring that is updated in place costs XLA a
 copy), spikes ``(V, B, n_in)`` of bool or the same dtype, positions ``(V, B)`` of int32, weights ``(V,)`` or
-``(V, n_synapses)``. See :class:`eventops.delay_table.DelayTable` for ``ptr`` and ``codes``.
+``(V, n_synapses)``. See :class:`eventops.rows.delay_table.DelayTable` for ``ptr`` and ``codes``.
 """
 
 import jax
 import jax.numpy as jnp
 
-from .reference import _times, accumulator
+from ..core.dtypes import accumulator
+from .reference import _times
 
 
 def _synapses(ring, ptr, codes):

@@ -4,131 +4,20 @@ Backend ``gpu`` gives the same bits on every run: each output is summed in an or
 shapes and values alone. ``gpu-atomics`` adds where the order does not matter to speed but to the last bits of the sums.
 """
 
-import ctypes
 import functools
-import importlib.util
-import os
-import pathlib
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from . import cpu
-from .reference import accumulator
+from ..core.cuda import target
+from ..core.dtypes import accumulator
+from ..graphs import cuda_drawing, drawing
+from ..graphs.cuda_drawing import BLOCKS, PARTIAL_BYTES, bitmaps
 
-_HANDLERS = (
-    "DenseForward",
-    "DenseSpikeCotangent",
-    "DenseWeightCotangent",
-    "RowsForward",
-    "RowsSpikeCotangent",
-    "RowsWeightCotangent",
-    "ProceduralForward",
-    "ProceduralSpikeCotangent",
-    "ProceduralWeightCotangent",
-    "DrawCount",
-    "DrawFill",
-    "RowsUpdateOnPre",
-    "RowsUpdateOnPost",
-    "DenseUpdate",
-)
-HOW_TO_INSTALL = 'pip install "eventops[cuda13]", or "eventops[cuda12]" for drivers of CUDA 12'
-
-# Inputs that one block compacts (csrc/cuda/params.h); bitmaps that fit shared memory (csrc/gpu_lines.h).
+# Inputs that one block compacts (csrc/cuda/params.h).
 _CHUNK = 8192
-_BITMAP_BYTES = 16 << 10
-# Enough blocks to fill the largest device; partial sums take at most so many bytes.
-_BLOCKS = 512
 _MOST_SLICES = 32
-_PARTIAL_BYTES = 64 << 20
 _PIECES = 64
-
-
-@functools.cache
-def register() -> str | None:
-    """Register the handlers with JAX, whether or not there is a GPU; else the reason why not."""
-    library, reason = cpu.library(), cpu.unavailable()
-    if library is None:
-        return reason
-    library.EventopsGpuProblem.restype = library.EventopsNvrtcProblem.restype = ctypes.c_char_p
-    arguments = (str(sources()), "\n".join(nvrtc_paths()), str(_cache_folder() or ""))
-    library.EventopsGpuSetup(*(os.fsencode(a) for a in arguments))
-    for name in _HANDLERS:
-        handler = jax.ffi.pycapsule(getattr(library, f"EventopsGpu{name}"))
-        jax.ffi.register_ffi_target(target(name), handler, platform="CUDA")
-    return None
-
-
-def sources() -> pathlib.Path:
-    """Where the CUDA sources are."""
-    return pathlib.Path(__file__).parent.parent / "csrc"
-
-
-def target(name: str) -> str:
-    """The name that a handler is registered under."""
-    return f"eventops_gpu_{name}"
-
-
-@functools.cache
-def unavailable() -> str | None:
-    """``None``, or the reason why there is no GPU that kernels can be compiled for and run on.
-
-    Asks the driver and not JAX, which would reserve the GPU's memory.
-    """
-    reason = register()
-    if reason is not None:
-        return reason
-    problem = cpu.library().EventopsGpuProblem()
-    if problem is not None:
-        return problem.decode()
-    if not _has_plugin():
-        return f"JAX has no CUDA plugin here; {HOW_TO_INSTALL}"
-    problem = cpu.library().EventopsNvrtcProblem()
-    return None if problem is None else problem.decode()
-
-
-def _has_plugin() -> bool:
-    """Whether JAX's plugin for NVIDIA GPUs is installed: jax_plugins.xla_cuda12 or a newer one."""
-    spec = importlib.util.find_spec("jax_plugins")
-    folders = [] if spec is None else spec.submodule_search_locations or []
-    return any(any(pathlib.Path(folder).glob("xla_cuda*")) for folder in folders)
-
-
-def is_default_device() -> bool:
-    """Whether JAX puts new arrays on an NVIDIA GPU."""
-    (device,) = jnp.zeros(()).devices()
-    return device.platform == "gpu" and "cuda" in device.client.platform_version
-
-
-def nvrtc_paths() -> list[str]:
-    """Where NVRTC may be, in the order in which it is tried: the wheels that JAX installs, a toolkit, the loader's path."""
-    found = []
-    for package, name in (("cu13", "libnvrtc.so.13"), ("cuda_nvrtc", "libnvrtc.so.12")):
-        try:
-            spec = importlib.util.find_spec(f"nvidia.{package}")
-        except ModuleNotFoundError:
-            spec = None
-        folders = [] if spec is None else spec.submodule_search_locations or []
-        found += [os.path.join(folder, "lib", name) for folder in folders]
-    toolkit = os.environ.get("CUDA_HOME", "/usr/local/cuda")
-    names = ("libnvrtc.so.13", "libnvrtc.so.12")
-    found += [os.path.join(toolkit, "lib64", name) for name in names]
-    return [path for path in found if os.path.exists(path)] + list(names)
-
-
-def _cache_folder() -> pathlib.Path | None:
-    """Where cubins are kept: a folder of their own in the user's cache, which the library makes for this user alone."""
-    given = os.environ.get("EVENTOPS_CACHE")
-    if given == "":
-        return None
-    try:
-        base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
-        folder = pathlib.Path(given or pathlib.Path(base) / "eventops")
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except (OSError, RuntimeError):
-        return None
-    return folder / "cubin"
 
 
 def slices(blocks: int, bytes_each: int, n_events: int) -> int:
@@ -143,8 +32,8 @@ def slices(blocks: int, bytes_each: int, n_events: int) -> int:
     n_events : int
         At most; a part of a few events is not worth its sums.
     """
-    most = min(_MOST_SLICES, _PARTIAL_BYTES // max(1, bytes_each), n_events // 64)
-    return max(1, min(most, _BLOCKS // max(1, blocks)))
+    most = min(_MOST_SLICES, PARTIAL_BYTES // max(1, bytes_each), n_events // 64)
+    return max(1, min(most, BLOCKS // max(1, blocks)))
 
 
 def _lists(n_lists: int, n: int) -> list[jax.ShapeDtypeStruct]:
@@ -226,32 +115,32 @@ def procedural_forward(spikes, weight, *, shape, tile, dtype, law, atomics=False
     vectors = n_weights * n_batch
     # Events are counted where all are 1, and added to one output by all blocks; so are sums whose order is free.
     shared = atomics or spikes.dtype == np.bool_
-    n = _BLOCKS * 2
+    n = BLOCKS * 2
     if not shared:
-        n = max(1, min(_BLOCKS, _PARTIAL_BYTES // max(1, vectors * shape[1] * sums.itemsize)))
+        n = max(1, min(BLOCKS, PARTIAL_BYTES // max(1, vectors * shape[1] * sums.itemsize)))
     n = max(1, min(n, shape[0]))
     results = [
         jax.ShapeDtypeStruct((*spikes.shape[:2], shape[1]), dtype),
         *_lists(n_weights, shape[0]),
         jax.ShapeDtypeStruct((1 if shared else n, vectors, shape[1]), sums),
-        _bitmaps(law, n * n_weights),
+        bitmaps(law, n * n_weights),
     ]
     return _procedural_call("Forward", results, law, spikes, weight, slices=n)[0]
 
 
 def procedural_spike_cotangent(weight, g, *, shape, tile, law):
     out = jax.ShapeDtypeStruct((*g.shape[:2], shape[0]), accumulator(weight.dtype))
-    blocks = max(1, min(4 * _BLOCKS, shape[0]))
-    results = [out, _bitmaps(law, blocks)]
+    blocks = max(1, min(4 * BLOCKS, shape[0]))
+    results = [out, bitmaps(law, blocks)]
     return _procedural_call("SpikeCotangent", results, law, weight, g, blocks=blocks)[0]
 
 
 def procedural_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneous):
-    blocks = max(1, min(4 * _BLOCKS, shape[0]))
+    blocks = max(1, min(4 * BLOCKS, shape[0]))
     results = [
         jax.ShapeDtypeStruct(g.shape[:1], g.dtype),
         *_terms(spikes, g, homogeneous),
-        _bitmaps(law, blocks),
+        bitmaps(law, blocks),
     ]
     call = _procedural_call("WeightCotangent", results, law, spikes, g, blocks=blocks)
     return call[0].astype(dtype)
@@ -265,29 +154,6 @@ def generated(*operands, **parameters):
     )
 
 
-def _candidates(law) -> int:
-    """How many neurons of the other side a line chooses from without repeats, and so marks those taken."""
-    from .. import random
-
-    if law.allow_multi or law.rule in (random.BERNOULLI, random.DISTANCE):
-        return 0
-    if law.rule == random.FIXED_PRE:
-        return law.n_in if law.n_selected == -1 else law.n_selected
-    return law.n_out
-
-
-def _bitmaps(law, blocks: int) -> jax.ShapeDtypeStruct:
-    """Bits for the partners of a line that are taken; some rules need none."""
-    return _bitmap(_candidates(law), blocks)
-
-
-def _bitmap(n: int, blocks: int) -> jax.ShapeDtypeStruct:
-    """A bit for each of n neurons, for each block, where that is too much for shared memory."""
-    words = -(-n // 32)
-    shape = (0,) if words * 4 <= _BITMAP_BYTES else (blocks, words)
-    return jax.ShapeDtypeStruct(shape, np.uint32)
-
-
 def _procedural_call(name, results, law, *operands, **more):
     arrays, attributes = _law(law, tile=1)  # which has no meaning here; the draw wants one
     attributes |= {key: np.int64(value) for key, value in more.items()}
@@ -295,53 +161,11 @@ def _procedural_call(name, results, law, *operands, **more):
     return call(*operands, *arrays, **attributes)
 
 
-def _law(law, tile):
+def _law(law):
     """Arrays and attributes that describe a graph, and how wide the blocks are that draw it."""
-    from .. import lattice, random
-
-    arrays, attributes = random.native_arguments(law, random.whole(law), tile=tile)
-    # A thread draws two or four numbers at once: blocks as wide as a line, or a level of a lattice, is long.
-    n_lines, n_levels = law.n_out if law.rule == random.FIXED_PRE else law.n_in, 1
-    if law.rule == random.DISTANCE:
-        levels = lattice.levels(law.lattice)
-        n_levels = max(1, levels.exponent.size // max(1, levels.classes.size - 1))
-    length = law.expected_synapses() / n_lines / n_levels
-    return arrays, attributes | dict(threads=np.int64(min(256, max(32, 32 * int(length // 128)))))
-
-
-def draw(law, tile: int, n_tiles: int):
-    """Row pointers of a graph, and the function of their last one that draws the offsets."""
-    from .. import random
-
-    by_post = law.rule == random.FIXED_PRE
-    words = -(-max(law.n_out, _candidates(law)) // 32)
-    blocks = min(4 * _BLOCKS, law.n_out if by_post else law.n_in, _PARTIAL_BYTES // (4 * words))
-    blocks = max(1, blocks)
-    arrays, attributes = _law(law, tile)
-    attributes |= dict(blocks=np.int64(blocks))
-
-    def run(name, results, *more):
-        def call(*args):
-            return jax.ffi.ffi_call(target(name), results)(*args, **attributes)[0]
-
-        with jax.disable_jit(False):
-            return jax.jit(call)(*arrays, *more)
-
-    counts = jax.ShapeDtypeStruct((law.n_in * n_tiles,), np.int32)
-    bits = _bitmaps(law, blocks)
-    ptr = run("DrawCount", [counts, bits])
-    ptr = jnp.concatenate([jnp.zeros(1, np.int32), jnp.cumsum(ptr, dtype=np.int32)])
-
-    def fill(length):
-        """Posts that are lines are put into their rows in any order first; repeats cannot be sorted there."""
-        offsets = jax.ShapeDtypeStruct((length,), np.uint16)
-        nothing = jax.ShapeDtypeStruct((0,), np.uint16)
-        results = [offsets, bits, _bitmap(0 if by_post else law.n_out, blocks)]
-        results += [counts if by_post else jax.ShapeDtypeStruct((0,), np.int32)]
-        results += [offsets if by_post and law.allow_multi else nothing]
-        return run("DrawFill", results, ptr)
-
-    return ptr, fill
+    # The tile has no meaning here; the draw wants one.
+    arrays, attributes = drawing.native_arguments(law, drawing.whole(law), tile=1)
+    return arrays, attributes | dict(threads=cuda_drawing.threads(law))
 
 
 # Updates of weights are made in the buffer of the weights, which the result is given.

@@ -10,12 +10,10 @@ the result.
 import jax
 import jax.numpy as jnp
 
-from ..csr import Rows
-
-
-def accumulator(dtype) -> jnp.dtype:
-    """The dtype that products with weights of this dtype are summed in."""
-    return jnp.dtype("float64" if dtype == jnp.float64 else "float32")
+from ..core.dtypes import accumulator
+from ..core.placement import apart
+from ..graphs import drawing
+from ..rows.csr import Rows
 
 
 def combine(parameters, standard, dtype):
@@ -127,9 +125,7 @@ def rows_weight_cotangent(spikes, g, ptr, offsets, *, shape, tile, dtype, homoge
 
 
 def _drawn(law):
-    from .. import random
-
-    rows = random.draw(law)
+    rows = drawing.draw(law)
     return (rows.ptr, rows.offsets), rows.tile
 
 
@@ -154,10 +150,8 @@ def procedural_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneo
 
 
 def _generated(law):
-    from .. import random
-
-    rows = random.draw(law.graph)
-    standard = random.apart(lambda: jnp.asarray(random.standard_weights(law, rows)))
+    rows = drawing.draw(law.graph)
+    standard = apart(lambda: jnp.asarray(drawing.standard_weights(law, rows)))
     return (rows.ptr, rows.offsets), rows.tile, standard
 
 

@@ -1,6 +1,6 @@
 """Which operator is fastest where: predicted points, crossovers, and how often the prediction is right.
 
-The predictions are those of `eventops.recommend` (`eventops.cost`). Here they are put to the test on the table
+The predictions are those of `eventops.recommend` (`eventops.advice.cost`). Here they are put to the test on the table
 that they come from, and drawn out over firing rates and connection probabilities.
 """
 
@@ -11,7 +11,7 @@ import math
 import numpy as np
 import pandas as pd
 
-from eventops import cost
+from eventops.advice import cost
 
 NEAR = 1.15  # a predicted winner may be this much slower than the measured one
 ENOUGH = 0.9
@@ -26,7 +26,7 @@ CONTESTS += ["loss", "near", "extrapolated", "first_of_ours_near"]
 
 
 def rows_of(points: pd.DataFrame) -> list[dict]:
-    """The rows that a curve can be fitted to, in the form that `eventops.cost` reads; of one device.
+    """The rows that a curve can be fitted to, in the form that `eventops.advice.cost` reads; of one device.
 
     Where several devices were measured it is the GPU, for which one decides anew.
     """

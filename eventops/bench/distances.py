@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy import stats
 
-from eventops import lattice
 from eventops.bench import space
 from eventops.bench.finding import Finding, normal_p
+from eventops.graphs import lattice
 
 BINS = 20
 

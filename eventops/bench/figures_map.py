@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from eventops import cost
+from eventops.advice import cost
 
 from . import decide, predict
 from .figures_style import (

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from eventops.advice.this_machine import alike, cpu_name, isa, memory_bytes
 from eventops.bench import memory
 
 PACKAGES = (
@@ -42,19 +43,11 @@ CPUS = Path("/sys/devices/system/cpu")
 
 def slug() -> str:
     """A name of the hardware that serves as a directory: CPU, cores, memory and the GPU if there is one."""
-    cpu = re.sub(r"\(R\)|\(TM\)|CPU|Processor|@.*|\d+-Core", " ", _cpu_name())
+    cpu = re.sub(r"\(R\)|\(TM\)|CPU|Processor|@.*|\d+-Core", " ", cpu_name())
     gib = round(memory_bytes() / 2**30)
     names, gpu = _offered()
     text = f"{cpu}-{os.cpu_count()}c-{gib}g {gpu if 'gpu' in names else ''}".lower()
     return re.sub(r"[^a-z0-9]+", "-", text).strip("-")
-
-
-def alike(facts: dict) -> bool:
-    """Whether recorded facts are of a machine like this one: CPU, vector instructions, cores and memory."""
-    gib = round(memory_bytes() / 2**30)
-    here = (_cpu_name(), _isa(), os.cpu_count(), gib)
-    there = (facts.get(name) for name in ("cpu", "isa", "n_cores"))
-    return here == (*there, round((facts.get("memory_bytes") or 0) / 2**30))
 
 
 def check_alike(facts: dict, path: str) -> None:
@@ -67,7 +60,7 @@ def check_alike(facts: dict, path: str) -> None:
     """
     if alike(facts):
         return
-    here = f"{_cpu_name()} ({_isa()}), {os.cpu_count()} cores, {round(memory_bytes() / 2**30)} GiB"
+    here = f"{cpu_name()} ({isa()}), {os.cpu_count()} cores, {round(memory_bytes() / 2**30)} GiB"
     gib = round((facts.get("memory_bytes") or 0) / 2**30)
     there = f"{facts.get('cpu')} ({facts.get('isa')}), {facts.get('n_cores')} cores, {gib} GiB"
     raise RuntimeError(
@@ -89,8 +82,8 @@ def facts(version: str, native: dict) -> dict:
     names, gpu_note = _offered()
     return {
         "slug": slug(),
-        "cpu": _cpu_name(),
-        "isa": _isa(),
+        "cpu": cpu_name(),
+        "isa": isa(),
         "n_cores": os.cpu_count(),
         "memory_bytes": memory_bytes(),
         "caches": caches(),
@@ -204,11 +197,6 @@ def commit() -> str | None:
         return None
 
 
-def memory_bytes() -> int:
-    """Physical memory."""
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def caches() -> dict[str, int]:
     """Bytes of each data cache of the first core, by name; empty where the system does not tell."""
     return {f"L{level}": size for level, size, _ in _caches(CPUS / "cpu0")}
@@ -240,28 +228,3 @@ def _caches(cpu: Path) -> list[tuple[int, int, str]]:
         scale = {"K": 2**10, "M": 2**20, "G": 2**30}.get(size[-1:], 1)
         found.append((level, int(size.rstrip("KMG")) * scale, cores))
     return found
-
-
-def _cpuinfo(key: str) -> str | None:
-    try:
-        text = Path("/proc/cpuinfo").read_text()
-    except OSError:
-        return None
-    match = re.search(rf"^{key}\s*:\s*(.+)$", text, flags=re.MULTILINE)
-    return match.group(1).strip() if match else None
-
-
-def _cpu_name() -> str:
-    return _cpuinfo("model name") or platform.processor() or platform.machine()
-
-
-def _isa() -> str:
-    """The widest vector instructions, which the native library chooses its kernels by."""
-    flags = set((_cpuinfo("flags") or "").split())
-    for name, needed in (
-        ("avx512", {"avx512f", "avx512bw", "avx512vl"}),
-        ("avx2", {"avx2", "fma"}),
-    ):
-        if needed <= flags:
-            return name
-    return "plain"

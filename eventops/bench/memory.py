@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from eventops.build_rows import threads
+from eventops.rows.building import threads
 
 _LEAST = 2**27
 _ROWS = 256  # a reduction of a few long rows is as fast as one of a single row, and its result is not optimised away

@@ -4,53 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from eventops.bench.sweep import expected_synapses, item_bytes
-from eventops.csr import tile_width
+from eventops.advice import sizes
+from eventops.bench.sweep import expected_synapses
 
 GIB = 2**30
 
 
 def stored_bytes(job: dict[str, Any], method: str) -> int:
-    """Bytes that a method holds for a job, by formula.
-
-    Parameters
-    ----------
-    job
-        A job of `eventops.bench.sweep.jobs`; with ``n_synapses`` where the number is known.
-    method
-        ``eventops`` or the name of a peer.
-    """
-    n_pre, n_post, item = job["n_pre"], job["n_post"], item_bytes(job["dtype"])
-    synapses = job.get("n_synapses", expected_synapses(job))
-    dense = n_pre * n_post * item
-    scalar = job["weight"] == "homogeneous"
-    pointers = 4 * (n_pre + 1)
-    if method == "eventops":
-        weights = item if scalar else synapses * item
-        if job["storage"] != "sparse":
-            return weights
-        return _rows_bytes(job) + weights
-    if method == "brainevent-jit":
-        return item + 4 + 4  # a weight, a probability and a seed
-    if method == "jnp-dense" or job["conn_kind"] == "dense":
-        return dense
-    if method == "bcoo":
-        return synapses * (2 * 4 + item)
-    if method == "scipy-csr":
-        return synapses * (4 + item) + pointers
-    if method == "brainevent":
-        return synapses * 4 + (item if scalar else synapses * item) + pointers
-    if method == "torch":
-        return synapses * (4 + item) + pointers
-    raise ValueError(f"predict.stored_bytes: method={method!r} is unknown")
+    """Bytes that a method holds for a job; see `eventops.advice.sizes.stored_bytes`."""
+    return sizes.stored_bytes(_counted(job), method)
 
 
-def _rows_bytes(job: dict[str, Any]) -> int:
-    """Bytes of stored rows."""
-    n_pre, n_post = job["n_pre"], job["n_post"]
-    synapses = job.get("n_synapses", expected_synapses(job))
-    tiles = -(-n_post // tile_width(n_post, synapses / n_pre))
-    return 2 * synapses + 4 * (n_pre * tiles + 1)
+def _counted(job: dict[str, Any]) -> dict[str, Any]:
+    """The job with its number of synapses, which is expected where it is not known."""
+    return job if "n_synapses" in job else {**job, "n_synapses": expected_synapses(job)}
 
 
 def peak_bytes(job: dict[str, Any], method: str) -> int:
@@ -60,7 +27,7 @@ def peak_bytes(job: dict[str, Any], method: str) -> int:
         return held
     if method == "eventops" and job["storage"] == "procedural":
         # It stores no graph itself; the checks draw it, and compare it with a stored one.
-        return held + 3 * _rows_bytes(job)
+        return held + 3 * sizes.rows_bytes(_counted(job))
     if method == "eventops" and job["conn_kind"] == "given":
         # The entries, drawn and shuffled.
         return round(1.5 * held) + 24 * expected_synapses(job)

@@ -13,9 +13,9 @@ import json
 import math
 from pathlib import Path
 
-from eventops import cost
+from eventops.advice import cost
+from eventops.advice.measured_tables import SHIPPED
 from eventops.bench import record
-from eventops.measured_tables import SHIPPED
 
 COLUMNS = (
     "job operator backend device n_pre n_post conn_kind conn n_synapses dtype storage weight rate batch mode method "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from eventops import lattice, profiles
+from eventops.graphs import lattice, profiles
 
 SPACES = ("line", "ring", "grid", "torus")
 DEFAULTS = {"space": "torus", "profile": "gaussian", "length": "0.05"}

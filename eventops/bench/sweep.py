@@ -193,7 +193,7 @@ def _check_distinct(job: dict, where: str) -> None:
 
 
 def _check_storage(block: dict, where: str) -> None:
-    """Refuse graphs that no operator can draw on every call; `eventops.storage` says why."""
+    """Refuse graphs that no operator can draw on every call; `eventops.operators.storage` says why."""
     if "procedural" not in block["storage"]:
         return
     operator = block["operator"]

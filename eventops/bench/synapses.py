@@ -6,8 +6,8 @@ import functools
 
 import numpy as np
 
-from eventops import random
-from eventops.csr import Rows
+from eventops.graphs import drawing
+from eventops.rows.csr import Rows
 
 
 def of(op) -> Rows | None:
@@ -33,4 +33,4 @@ def drawn(op) -> bool:
 
 @functools.lru_cache(maxsize=1)
 def _drawn(graph) -> Rows:
-    return random.draw(graph)
+    return drawing.draw(graph)

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ..fixed_num import EventFixedNumConn
+from ..operators.fixed_num import EventFixedNumConn
 from .poisson import tail
 
 DT = 0.1  # ms, as all times here

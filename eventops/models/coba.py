@@ -20,7 +20,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ..fixed_prob import EventFixedProb
+from ..operators.fixed_prob import EventFixedProb
 
 DT = 0.1  # ms, as all times here
 TAU, TAU_E, TAU_I, REFRACTORY = 20.0, 5.0, 10.0, 5.0

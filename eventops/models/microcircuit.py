@@ -23,9 +23,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..delays import Delayed, DelayState
-from ..fixed_total import EventFixedTotalNum
-from ..sparse import EventSparse
+from ..operators.delays import Delayed, DelayState
+from ..operators.fixed_total import EventFixedTotalNum
+from ..operators.sparse import EventSparse
 from .poisson import tail
 
 DT = 0.1  # ms, as all times here
