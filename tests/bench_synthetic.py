@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from eventops.bench.table import POINT_COLUMNS
-from eventops.bench.table import degrees as degree_table
+from eventops.bench.tables.table import POINT_COLUMNS
+from eventops.bench.tables.table import degrees as degree_table
 
 RATES = (0.001, 0.01, 0.1, 0.5)
 PEERS = ("jnp-dense", "bcoo", "scipy-csr", "brainevent", "torch")
@@ -228,7 +228,7 @@ CONFIG = {"name": "default", "sweep": {"rates": list(RATES), "sizes": [1000, 400
 
 
 def generators() -> dict:
-    """What `eventops.bench.generators.run` gives: ours passes, one fails, one is absent."""
+    """What `eventops.bench.peers.generators.run` gives: ours passes, one fails, one is absent."""
     bins = {"n_pre": 40, "n_post": 30, "side": "out", "law": "binomial(30, 0.1)", "first": 0}
     bins |= {"width": 1, "observed": [2, 6, 9, 9, 8, 6], "expected": [1.7, 5.7, 9.1, 9.4, 7.1, 4.1]}
     test = {"test": "out-degree-histogram", "is_p_value": True, "note": "made up"}

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import eventops as nn
-from eventops.bench import oracle
+from eventops.bench.verify import oracle
 from eventops.core import loader
 from eventops.graphs.profiles import Box, Exponential, Gaussian
 

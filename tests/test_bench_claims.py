@@ -4,7 +4,8 @@ import bench_synthetic as made
 import numpy as np
 import pytest
 
-from eventops.bench import claims, findings, report_first
+from eventops.bench.report import first as report_first
+from eventops.bench.tables import claims, readings
 
 SPARSE = made.JOBS[3:6]
 
@@ -12,8 +13,8 @@ SPARSE = made.JOBS[3:6]
 def judged(points, jobs=None, checks=None):
     jobs = made.jobs(points) if jobs is None else jobs
     checks = made.checks(points) if checks is None else checks
-    table = findings.prepare(points, jobs)
-    found = claims.claims(table, findings.headline(table), jobs, checks)
+    table = readings.prepare(points, jobs)
+    found = claims.claims(table, readings.headline(table), jobs, checks)
     return {one["anchor"]: one for one in found}
 
 
@@ -34,10 +35,10 @@ def test_the_slope_is_found_beneath_a_fixed_cost(run, power):
     e = ours["synaptic_events"] / ours["synaptic_events"].max()
     noise = np.random.default_rng(0).lognormal(0, 0.01, len(ours))
     ours["t_median_s"] = (2e-4 + 0.05 * e**power) * noise
-    (row,) = claims.event_slopes(findings.prepare(ours)).to_dict("records")
+    (row,) = claims.event_slopes(readings.prepare(ours)).to_dict("records")
     assert row["slope"] == pytest.approx(min(power, 1.7), abs=0.06)
     assert row["low"] <= row["slope"] <= row["high"] and row["high"] - row["low"] < 0.3
-    state = claims._events(claims.event_slopes(findings.prepare(ours)))["state"]
+    state = claims._events(claims.event_slopes(readings.prepare(ours)))["state"]
     assert state == ("good" if power == 1.0 else "bad")
 
 
@@ -71,9 +72,9 @@ def test_a_run_without_data_claims_nothing():
 
 def test_the_first_screen_names_the_worst_loss():
     points = made.points(jobs=made.JOBS[:1])
-    table = findings.prepare(points)
-    view = findings.headline(table)
-    text = report_first.short(findings.fastest(view), view)
+    table = readings.prepare(points)
+    view = readings.headline(table)
+    text = report_first.short(readings.fastest(view), view)
     assert "its worst loss is" in text and "to " in text
     (line,) = report_first.families(view)
     assert sum(n for _, n in line["winners"]) == line["timed"] == len(made.RATES)

@@ -14,7 +14,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from eventops.bench import compare, record, table
+from eventops.bench.compare import compare
+from eventops.bench.records import record
+from eventops.bench.tables import table
 
 ROOT = Path(__file__).resolve().parent.parent
 TIMES = ["t_median_s", "t_q1_s", "t_q3_s", "t_lo_s", "t_hi_s"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from bench_jobs import job
 
-from eventops.bench import degrees
+from eventops.bench.verify import degrees
 
 LOW = 1e-6
 

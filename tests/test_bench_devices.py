@@ -7,14 +7,16 @@ import numpy as np
 import pytest
 from test_bench_report import Page, write
 
-from eventops.bench import devices, figures, figures_devices, findings
-from eventops.bench.figures_style import theme
+from eventops.bench.figures import devices as figures_devices
+from eventops.bench.figures import figures
+from eventops.bench.figures.style import theme
+from eventops.bench.tables import devices, readings
 
 TABLE = made.points(peers=("jnp-dense",))
 
 
 def compared(table):
-    return devices.compared(findings.prepare(table))
+    return devices.compared(readings.prepare(table))
 
 
 def test_times_stand_side_by_side():
@@ -60,7 +62,7 @@ def test_the_page_has_the_section_for_two_devices(tmp_path, on_both):
     folder = tmp_path / "figures"
     folder.mkdir()
     with theme():
-        view = findings.headline(findings.prepare(table))
+        view = readings.headline(readings.prepare(table))
         figures.save(figures_devices.both_devices(view), "devices", folder)
     text = write(tmp_path, table, draw=False)
     page = Page(text)

@@ -11,14 +11,16 @@ import pandas as pd
 import pytest
 from matplotlib.text import Text
 
-from eventops.bench import figures, figures_cost, findings, scaling, trust
-from eventops.bench.figures_style import percent, si, times
+from eventops.bench.figures import cost as figures_cost
+from eventops.bench.figures import figures
+from eventops.bench.figures.style import percent, si, times
+from eventops.bench.tables import readings, scaling, verification
 
 SMALL = made.JOBS[0], made.JOBS[3]
 
 
 def view_of(table: pd.DataFrame) -> pd.DataFrame:
-    return findings.headline(findings.prepare(table))
+    return readings.headline(readings.prepare(table))
 
 
 def odd_names() -> pd.DataFrame:
@@ -103,12 +105,12 @@ def test_hero_has_units_and_one_panel_per_configuration():
 
 def test_winner_lead_and_smallest():
     view = view_of(made.points())
-    cells = findings.fastest(view).set_index(["job", "rate"])
+    cells = readings.fastest(view).set_index(["job", "rate"])
     assert cells.loc[("EventLinear-10000-full", 0.01), "winner"] == "eventops"
     lost = cells.loc[("EventFixedProb-1000-0p1", 0.001)]
     assert lost["winner"] == "scipy-csr" and lost["runner"] == "eventops"
     assert lost["lead"] == pytest.approx(1.24, rel=0.1) and lost["clear"]
-    winners, least = findings.smallest(view)["EventFixedProb-1000-0p1"]
+    winners, least = readings.smallest(view)["EventFixedProb-1000-0p1"]
     assert winners[0] == "eventops" and least == pytest.approx(208_000 * 1.002)
     assert "jnp-dense" not in winners
 
@@ -122,7 +124,7 @@ def ratios(values, lo=0.9, hi=1.1, rates=(0.001, 0.01, 0.1)):
     table.loc[dense, "ratio"] = values
     table.loc[dense, "ratio_lo"] = np.array(values) * lo
     table.loc[dense, "ratio_hi"] = np.array(values) * hi
-    return findings.crossovers(view_of(table)).iloc[0]
+    return readings.crossovers(view_of(table)).iloc[0]
 
 
 def test_crossover_is_interpolated_in_log_log():
@@ -142,7 +144,7 @@ def test_crossover_outside_the_measured_rates_is_not_invented(values, kind, rate
 
 
 def test_crossover_without_dense_gives_the_reason():
-    row = findings.crossovers(view_of(made.points(jobs=made.JOBS[-1:]))).iloc[0]
+    row = readings.crossovers(view_of(made.points(jobs=made.JOBS[-1:]))).iloc[0]
     assert row["kind"] == "unknown" and "dense weights need" in row["reason"]
 
 
@@ -175,7 +177,7 @@ def test_population_never_reads_a_curve_beyond_its_ends():
 
 
 def test_losses_are_counted_and_listed():
-    table = findings.prepare(made.points())
+    table = readings.prepare(made.points())
     lost = scaling.losses(table)
     assert len(lost) == scaling.speedups(table, ("operator", "method"))["lost"].sum() > 0
     assert lost["ratio"].is_monotonic_increasing and lost["ratio"].max() < 1
@@ -191,11 +193,11 @@ def test_headline_leaves_the_reference_backend_out_where_there_is_another():
 def test_a_table_read_back_from_csv_is_the_same():
     table = made.with_failures(made.points())
     read = pd.read_csv(StringIO(table.to_csv(index=False)))
-    one, two = findings.prepare(table), findings.prepare(read)
+    one, two = readings.prepare(table), readings.prepare(read)
     assert list(one["label"]) == list(two["label"])
     assert "4,000 → 4,000, 80 partners" in set(one["label"])
     pd.testing.assert_frame_equal(
-        findings.fastest(findings.headline(one)), findings.fastest(findings.headline(two))
+        readings.fastest(readings.headline(one)), readings.fastest(readings.headline(two))
     )
 
 
@@ -203,7 +205,7 @@ def test_jobs_that_differ_have_different_labels():
     table = made.points(jobs=SMALL[:1], modes=("call",), batches=(1,))
     half = table.assign(dtype="bfloat16", job="b")
     again = table.assign(job="c")
-    names = findings.labels(findings.prepare(pd.concat([table, half, again])))
+    names = readings.labels(readings.prepare(pd.concat([table, half, again])))
     assert len(set(names.values())) == 3
     assert "bfloat16" in names["b"] and names["c"].endswith("#c")
 
@@ -215,14 +217,14 @@ def test_storages_have_labels_and_are_not_mixed():
         "1,000 → 1,000, p = 0.1, procedural",
     }
     # Also where no stored twin stands beside it.
-    alone = findings.prepare(made.procedural(made.points(jobs=SMALL[1:])))
+    alone = readings.prepare(made.procedural(made.points(jobs=SMALL[1:])))
     assert set(alone["label"]) == {"1,000 → 1,000, p = 0.1, procedural"}
     across = scaling.population(view)
     assert set(across["variant"]) == {
         "cpu float32 sparse homogeneous",
         "cpu float32 procedural homogeneous",
     }
-    stored = findings.memory(view)
+    stored = readings.memory(view)
     ours = stored[stored["method"] == "eventops"]
     assert set(ours["bytes_stored"][ours["storage"] == "procedural"]) == {4}
     assert ours["bytes_stored"][ours["storage"] == "sparse"].min() > 10_000
@@ -249,31 +251,31 @@ def test_fan_in_and_fan_out_have_their_names():
     both = pd.concat([table, table.assign(job="in")])
     jobs = made.jobs(both)
     jobs.loc[jobs["job"] == "in", "efferent_target"] = "pre"
-    assert set(findings.prepare(both, jobs)["label"]) == {
+    assert set(readings.prepare(both, jobs)["label"]) == {
         "4,000 → 4,000, fan-out 80",
         "4,000 → 4,000, fan-in 80",
     }
 
 
 def test_the_smallest_p_value_is_not_counted_twice():
-    found = trust.p_values(made.jobs(made.points()))
+    found = verification.p_values(made.jobs(made.points()))
     assert set(found["test"]) == {"p_out_degree", "p_in_degree"}
     assert len(found) == 12 and found["p"].is_monotonic_increasing
 
 
 def test_trust_counts_and_never_calls_an_unchecked_run_good():
     table = made.points(jobs=SMALL)
-    prepared = findings.prepare(table)
-    good = trust.trust(prepared, made.jobs(table), made.checks(table))
+    prepared = readings.prepare(table)
+    good = verification.trust(prepared, made.jobs(table), made.checks(table))
     assert good["state"] == "good" and good["points"] == good["planned"] == 2 * 4 * 2 * 2
-    none = trust.trust(prepared, made.jobs(table), made.checks(table).head(0))
+    none = verification.trust(prepared, made.jobs(table), made.checks(table).head(0))
     assert none["state"] == "none"
     checks = made.checks(table)
     checks.loc[0, ["passed", "value"]] = [False, 3.0]
-    bad = trust.trust(prepared, made.jobs(table), checks)
+    bad = verification.trust(prepared, made.jobs(table), checks)
     assert bad["state"] == "bad" and bad["failures"][0]["what"] == "check against oracle"
     failed = made.with_failures(table)
-    bad = trust.trust(findings.prepare(failed), made.jobs(failed), made.checks(failed))
+    bad = verification.trust(readings.prepare(failed), made.jobs(failed), made.checks(failed))
     assert "error/bound 37.2" in bad["failures"][0]["why"]
     assert bad["absent"][0]["method"] == "brainevent"
     assert any("machine has 8 GB" in g["reason"] for g in bad["skipped"])

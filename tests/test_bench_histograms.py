@@ -5,8 +5,10 @@ import pytest
 from bench_jobs import job
 from scipy import stats
 
-from eventops.bench import generators, histograms, table
-from eventops.bench.peers import Absent, Unable
+from eventops.bench.peers import generators
+from eventops.bench.peers.peers import Absent, Unable
+from eventops.bench.tables import table
+from eventops.bench.verify import histograms
 
 
 def drawn(case, seed=0):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from eventops.bench import join, machine, record
+from eventops.bench.compare import join
+from eventops.bench.records import machine, record
 
 COMMITTED = next(
     path.parent

@@ -7,15 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from eventops.bench import (
-    checks_time,
-    figures_kernels,
-    kernel_cases,
-    kernel_jobs,
-    kernels_table,
-    record,
-    unfinished,
-)
+from eventops.bench.figures import kernels as figures_kernels
+from eventops.bench.kernels import cases as kernel_cases
+from eventops.bench.kernels import jobs as kernel_jobs
+from eventops.bench.kernels import table as kernels_table
+from eventops.bench.records import record
+from eventops.bench.report import unfinished
+from eventops.bench.verify import checks_delays
 
 SETTINGS = {"rounds": 4, "warmup": 1, "min_sample_s": 1e-5, "budget_s": 0.05, "give_up_s": 5.0}
 BLOCK = {"sizes": [[60, 6]], "rates": ["0.05"], "delays": [1, 4], "weights": ["per-synapse"]}
@@ -59,9 +57,9 @@ def test_delays_are_verified_and_timed(delays):
 
 
 def test_what_is_not_equal_is_failed_and_not_timed(monkeypatch):
-    exact = checks_time.exact_currents
+    exact = checks_delays.exact_currents
     monkeypatch.setattr(
-        checks_time, "exact_currents", lambda op, d, s: exact(op, np.minimum(d, 2), s)
+        checks_delays, "exact_currents", lambda op, d, s: exact(op, np.minimum(d, 2), s)
     )
     monkeypatch.setattr(kernel_jobs, "interleave", lambda *_: pytest.fail("timed"))
     found = kernel_jobs.run(job(delays=[4]))

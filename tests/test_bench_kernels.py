@@ -2,12 +2,13 @@
 
 import pytest
 
-from eventops.bench import kernels, timing
+from eventops.bench.kernels import sections
+from eventops.bench.measure import timing
 
 
 def test_every_comparison_is_a_row(monkeypatch, capsys):
     settings = {"rounds": 5, "warmup": 1, "min_sample_s": 1e-3, "budget_s": 1.0, "give_up_s": 5.0}
-    monkeypatch.setattr(kernels, "SETTINGS", settings)
+    monkeypatch.setattr(sections, "SETTINGS", settings)
 
     now = [0.0]  # a clock of the test's own: on a busy machine a sleep takes any time
     monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
@@ -18,13 +19,13 @@ def test_every_comparison_is_a_row(monkeypatch, capsys):
 
     def sleeps():
         wait = [(sleep, [t]) for t in (0.002, 0.006, 0.010)]
-        kernels.compare("sleep", wait[0], {"three": wait[1], "five": wait[2]})
+        sections.compare("sleep", wait[0], {"three": wait[1], "five": wait[2]})
 
     def lacks():
         raise ImportError("no peer")
 
-    monkeypatch.setattr(kernels, "SECTIONS", {"sleeps": sleeps, "lacks": lacks})
-    found = kernels.run(["sleeps", "lacks"])
+    monkeypatch.setattr(sections, "SECTIONS", {"sleeps": sleeps, "lacks": lacks})
+    found = sections.run(["sleeps", "lacks"])
     assert [(r["section"], r["what"], r["method"]) for r in found["rows"]] == [
         ("sleeps", "sleep", "three"),
         ("sleeps", "sleep", "five"),

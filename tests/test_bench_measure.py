@@ -8,19 +8,12 @@ import numpy as np
 import pytest
 from bench_jobs import QUICK, job
 
-from eventops.bench import (
-    build,
-    checks,
-    fingerprint,
-    machine,
-    measure,
-    oracle,
-    peers,
-    stats,
-    table,
-    timing,
-    verify,
-)
+from eventops.bench.measure import measure, stats, timing
+from eventops.bench.peers import peers
+from eventops.bench.records import fingerprint, machine
+from eventops.bench.sweep import setup
+from eventops.bench.tables import table
+from eventops.bench.verify import checks, oracle, verify
 
 MACHINE = {"slug": "test", "read_bandwidth_bytes_per_s": 1e10}
 
@@ -89,7 +82,7 @@ def test_a_failed_check_of_the_job_refuses_all_its_points(monkeypatch):
     described = job("EventFixedNumConn", rates=["0.1", "0.2"], modes=["call"])
     good = [checks.ratio("product", "here", 0.5, rate=rate, batch=1) for rate in ("0.1", "0.2")]
     facts = verified(described, *good, checks.count("graph-hash", "here", 1), status="failed")
-    monkeypatch.setattr(build, "operator", lambda *_: pytest.fail("nothing may be built"))
+    monkeypatch.setattr(setup, "operator", lambda *_: pytest.fail("nothing may be built"))
     measured = measure.run(described, facts)
     assert [point["status"] for point in measured["points"]] == ["failed", "failed"]
 
@@ -126,7 +119,7 @@ def test_a_dense_matrix_that_does_not_fit_is_a_skipped_row():
 @pytest.mark.parametrize("batch", [1, 3])
 def test_peers_compute_the_same_product(name, block, batch):
     described = job(**block)
-    op = build.operator(described)
+    op = setup.operator(described)
     try:
         peer = peers.build(name, op, described)
     except peers.Absent as error:
@@ -136,7 +129,7 @@ def test_peers_compute_the_same_product(name, block, batch):
         assert name in ("bcoo", "scipy-csr", "brainevent-jit") and text in str(error)
         return
     shape = (op.in_size,) if batch == 1 else (batch, op.in_size)
-    spikes = build.spikes("0.2", shape, 1)
+    spikes = setup.spikes("0.2", shape, 1)
     result = np.asarray(peer.step(peer.data, peer.prepare(spikes)))
     assert oracle.worst_ratio(result, oracle.product(op, spikes))[0] <= 1
     assert peer.nbytes >= 4
@@ -187,7 +180,7 @@ def test_the_peer_that_draws_is_checked(monkeypatch):
 def test_the_peer_that_draws_says_what_it_cannot_do(block):
     described = job(**block)
     with pytest.raises(peers.Unable):
-        peers.build("brainevent-jit", build.operator(described), described)
+        peers.build("brainevent-jit", setup.operator(described), described)
 
 
 def test_an_absent_peer_is_a_stated_fact(monkeypatch):
@@ -329,12 +322,12 @@ def test_the_share_of_the_bandwidth_is_that_of_the_same_rounds():
 
 
 def test_spikes_are_never_the_same_and_never_none():
-    found = build.spikes("0.001", (8, 200), 1)
+    found = setup.spikes("0.001", (8, 200), 1)
     assert (found.sum(axis=1) == 1).all()
     assert len({tuple(np.flatnonzero(row)) for row in found}) > 1
-    assert build.spikes("0", (4, 50), 1).sum() == 0 and build.spikes("1", (4, 50), 1).all()
+    assert setup.spikes("0", (4, 50), 1).sum() == 0 and setup.spikes("1", (4, 50), 1).all()
     # The first measured vectors are the verified ones.
-    np.testing.assert_array_equal(found[0], build.spikes("0.001", (200,), 1))
+    np.testing.assert_array_equal(found[0], setup.spikes("0.001", (200,), 1))
 
 
 @pytest.mark.parametrize("limit, flagged", [(1e-12, True), (1e12, False)])

@@ -4,7 +4,10 @@ import sys
 
 import pytest
 
-from eventops.bench import environments, figures_networks, networks, networks_table
+from eventops.bench.figures import networks as figures_networks
+from eventops.bench.networks import environments
+from eventops.bench.networks import jobs as network_jobs
+from eventops.bench.networks import table as networks_table
 from eventops.models import microcircuit
 
 JOB = {
@@ -22,15 +25,15 @@ JOB = {
 def test_jobs_follow_the_configuration():
     block = {k: JOB[k] for k in ("model", "simulators", "warmup_ms", "segment_ms", "rounds")}
     config = {"seed": 1, "networks": [block | {"sizes": [200, 300]}, block | {"sizes": [200]}]}
-    found = networks.jobs(config)
+    found = network_jobs.jobs(config)
     assert [job["n"] for job in found.values()] == [200, 300]
-    assert networks.jobs({"seed": 1}) == {}
-    assert set(networks.jobs(config | {"seed": 2})) != set(found)
+    assert network_jobs.jobs({"seed": 1}) == {}
+    assert set(network_jobs.jobs(config | {"seed": 2})) != set(found)
 
 
 @pytest.fixture(scope="module")
 def record():
-    return networks.run(JOB, {"eventops": sys.executable, "nest": None})
+    return network_jobs.run(JOB, {"eventops": sys.executable, "nest": None})
 
 
 def test_a_network_runs_and_an_absent_simulator_is_a_row(record):
@@ -46,24 +49,24 @@ def test_a_network_runs_and_an_absent_simulator_is_a_row(record):
 
 def test_a_simulator_that_breaks_is_a_row_with_its_last_words(tmp_path, monkeypatch):
     (tmp_path / "simulate_eventops.py").write_text("raise RuntimeError('no such luck')")
-    monkeypatch.setattr(networks, "_FOLDER", tmp_path)
-    found = networks.run(JOB | {"simulators": ["eventops"]}, {"eventops": sys.executable})
+    monkeypatch.setattr(network_jobs, "_FOLDER", tmp_path)
+    found = network_jobs.run(JOB | {"simulators": ["eventops"]}, {"eventops": sys.executable})
     assert found["simulators"]["eventops"]["status"] == "failed"
     assert "no such luck" in found["simulators"]["eventops"]["reason"]
 
 
 def test_a_simulator_that_hangs_is_stopped(tmp_path, monkeypatch):
     (tmp_path / "simulate_eventops.py").write_text("import time\ntime.sleep(600)")
-    monkeypatch.setattr(networks, "_FOLDER", tmp_path)
+    monkeypatch.setattr(network_jobs, "_FOLDER", tmp_path)
     job = JOB | {"simulators": ["eventops"]}
-    found = networks.run(job, {"eventops": sys.executable}, limit_s=1)
+    found = network_jobs.run(job, {"eventops": sys.executable}, limit_s=1)
     assert found["simulators"]["eventops"]["status"] == "failed"
 
 
 def test_a_count_that_the_watched_neurons_contradict_is_a_fault():
     """NEST's counter starts anew with every run; taken for a running total it gave a twelfth of the rate."""
-    assert "0.438 Hz" in networks.miscounted(0.438, 5.4)
-    assert networks.miscounted(5.1, 5.4) == networks.miscounted(0.0, 0.4) == ""
+    assert "0.438 Hz" in network_jobs.miscounted(0.438, 5.4)
+    assert network_jobs.miscounted(5.1, 5.4) == network_jobs.miscounted(0.0, 0.4) == ""
 
 
 def test_speeds_are_compared_only_where_rates_agree():
@@ -98,7 +101,7 @@ def test_an_environment_that_was_not_finished_is_none(tmp_path):
 @pytest.mark.nightly
 def test_the_microcircuit_says_the_rates_of_its_populations():
     job = JOB | {"model": "microcircuit", "n": 772, "simulators": ["eventops"]}
-    record = networks.run(job, {"eventops": sys.executable})
+    record = network_jobs.run(job, {"eventops": sys.executable})
     found = record["simulators"]["eventops"]
     assert found["status"] == "ok", found["reason"]
     assert list(found["populations"]) == list(microcircuit.POPULATIONS)

@@ -3,7 +3,7 @@
 import json
 import os
 
-from eventops.bench import log, progress
+from eventops.bench.records import log, progress
 
 
 def test_a_line_names_the_point_and_the_time_left(tmp_path):

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from bench_jobs import job
 
-from eventops.bench import checks, record
+from eventops.bench.records import record
+from eventops.bench.verify import checks
 
 MACHINE = {"slug": "here"}
 

@@ -14,7 +14,9 @@ import bench_synthetic as made
 import pandas as pd
 import pytest
 
-from eventops.bench import decide, figures, findings, report
+from eventops.bench.figures import figures
+from eventops.bench.report import report
+from eventops.bench.tables import predictions, readings
 
 SMALL = made.JOBS[0], made.JOBS[3]
 EVIL = '<script>alert("x")</script>'
@@ -122,7 +124,7 @@ def test_a_small_run_says_that_it_is_one(tmp_path):
 def crossovers_of(tmp_path, table) -> str:
     """What a page says about crossovers, as text with a bar between cells."""
     out, jobs = tmp_path / "report.html", made.jobs(table)
-    decided = decide.summary(decide.tables(table, made.MACHINE))
+    decided = predictions.summary(predictions.tables(table, made.MACHINE))
     decided["score"] |= {"n": 1, "near": 1, "error": 1.0, "covered": 1.0}
     more = {"decision": decided}
     report.write(table, jobs, made.checks(table), made.MACHINE, tmp_path, made.CONFIG, out, **more)
@@ -268,7 +270,7 @@ def test_jobs_that_differ_in_the_sweep_alone_are_told_apart_by_it():
 
     points = [*job("a-1111", (0.001, 0.1), (1,)), *job("b-2222", (0.01,), (1,))]
     points += [*job("c-3333", (0.01,), (1, 32)), *job("d-4444", (0.001, 0.1), (1,))]
-    assert findings.labels(pd.DataFrame(points)) == {
+    assert readings.labels(pd.DataFrame(points)) == {
         "a-1111": "1,000 → 1,000, 0.1 to 10 %, batch 1, #1111",
         "b-2222": "1,000 → 1,000, 1 %, batch 1",
         "c-3333": "1,000 → 1,000, 1 %, batches 1 to 32",

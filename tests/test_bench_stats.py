@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from eventops.bench import stats
+from eventops.bench.measure import stats
 
 
 def test_the_interval_is_the_percentile_bootstrap():

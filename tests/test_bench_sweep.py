@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from bench_jobs import config, job, jobs
 
-from eventops.bench import build, given, predict, sweep
+from eventops.bench.sweep import connectome, predict, setup
+from eventops.bench.sweep import jobs as sweep
 
 NUMBER = {"operator": "EventFixedNumConn", "sizes": [100], "conn": [10]}
 
@@ -200,14 +201,14 @@ def test_expected_synapses():
 
 def test_a_given_matrix_is_that_of_its_seed_and_its_size_is_known():
     one = job("EventSparse", sizes=[[2000, 500]], conn=[30])
-    pre, post, _ = given.entries(one)
-    assert all(np.array_equal(a, b) for a, b in zip((pre, post), given.entries(one)))
-    assert pre.size == sweep.expected_synapses(one) == build.operator(one).n_synapses
+    pre, post, _ = connectome.entries(one)
+    assert all(np.array_equal(a, b) for a, b in zip((pre, post), connectome.entries(one)))
+    assert pre.size == sweep.expected_synapses(one) == setup.operator(one).n_synapses
     degree = np.bincount(pre, minlength=2000)
     # Of a log-normal law with sigma 1; 2000 neurons.
     assert degree.mean() == pytest.approx(30, rel=0.1) and degree.std() > 20
     assert len(set(zip(pre, post))) == pre.size and np.any(np.diff(pre) < 0)
-    other = given.entries({**one, "seed": 2})
+    other = connectome.entries({**one, "seed": 2})
     assert not np.array_equal(np.bincount(other[0], minlength=2000), degree)
 
 
@@ -221,14 +222,14 @@ def test_jobs_of_distances_say_where_the_neurons_are():
 @pytest.mark.parametrize("space, sizes", [("torus", (400, 100)), ("line", (400, 200))])
 def test_the_twin_of_a_distance_fills_its_space(space, sizes):
     large = job("EventDistanceProb", sizes=[1600], space=space)
-    small = build.twin(large)
+    small = setup.twin(large)
     assert (small["n_pre"], small["n_post"]) == sizes
     assert small | {"n_pre": 1600, "n_post": 1600} == large
 
 
 def test_the_twin_of_a_total_has_its_density():
     large = job("EventFixedTotalNum", sizes=[4000], conn=[160_000])
-    assert build.twin(large)["conn"] == str(round(160_000 * 400 * 387 / 4000**2))
+    assert setup.twin(large)["conn"] == str(round(160_000 * 400 * 387 / 4000**2))
 
 
 def test_a_dense_matrix_that_does_not_fit_is_predicted():

@@ -10,8 +10,9 @@ import pytest
 from bench_jobs import job
 
 import eventops
-from eventops.bench import build, checks, checks_time, given, oracle, verify
-from eventops.bench.oracle import Exact
+from eventops.bench.sweep import connectome, setup
+from eventops.bench.verify import checks, checks_delays, oracle, verify
+from eventops.bench.verify.oracle import Exact
 
 
 @pytest.fixture(autouse=True)
@@ -99,13 +100,13 @@ CALLS = {
 @pytest.mark.parametrize("name", CALLS)
 def test_wrong_products_are_caught(name):
     wrong = job("EventFixedNumConn", weights=["per-synapse"], batches=[1, 3])
-    result = verify.run(wrong, make=lambda j, b=None: Wrong(build.operator(j, b), CALLS[name]))
+    result = verify.run(wrong, make=lambda j, b=None: Wrong(setup.operator(j, b), CALLS[name]))
     assert result["status"] == "failed"
 
 
 def test_a_dropped_synapse_is_caught():
     described = job("EventFixedNumConn", rates=["1"])
-    op = build.operator(described)
+    op = setup.operator(described)
 
     def drops(_, spikes):
         out = op(spikes)
@@ -124,7 +125,7 @@ def test_a_wrong_gradient_is_caught():
         return 2 * out - jax.lax.stop_gradient(out)
 
     described = job("EventLinear")
-    op = build.operator(described)
+    op = setup.operator(described)
     assert checks.product(Wrong(op, doubled), np.ones(60, bool), "product", "here").passed
     found = checks.gradients(Wrong(op, doubled), described, "here")
     assert [check.check for check in found if not check.passed] == [
@@ -137,7 +138,7 @@ def test_a_wrong_gradient_is_caught():
 def test_a_wrong_graph_is_caught():
     described = job("EventFixedProb", 400)
     other = job("EventFixedProb", 400, conn=["0.25"])
-    result = verify.run(described, make=lambda j, b=None: build.operator(other, b))
+    result = verify.run(described, make=lambda j, b=None: setup.operator(other, b))
     failed = {check["check"] for check in result["checks"] if not check["passed"]}
     assert "density" in failed
 
@@ -145,7 +146,7 @@ def test_a_wrong_graph_is_caught():
 @pytest.mark.parametrize("change", [{"length": "0.11"}, {"space": "grid"}], ids=str)
 def test_a_wrong_profile_is_caught(change):
     described = job("EventDistanceProb", sizes=[900], length="0.1")
-    result = verify.run(described, make=lambda j, b=None: build.operator({**j, **change}, b))
+    result = verify.run(described, make=lambda j, b=None: setup.operator({**j, **change}, b))
     failed = {check["check"] for check in result["checks"] if not check["passed"]}
     assert failed & {"distance-chi2", "density", "distance-range"}
 
@@ -155,11 +156,11 @@ def test_another_matrix_than_the_given_one_is_caught(weight):
     described = job("EventSparse", weights=[weight])
 
     def made(j, b=None):
-        op = build.operator(j, b)
-        pre, post, _ = given.entries(j)
+        op = setup.operator(j, b)
+        pre, post, _ = connectome.entries(j)
         if weight == "homogeneous":  # one target beside the right one
             post[0] = next(k for k in range(45) if k not in set(post[pre == pre[0]]))
-            return eventops.EventSparse((pre, post, build.SCALAR_WEIGHT), shape=(60, 45), backend=b)
+            return eventops.EventSparse((pre, post, setup.SCALAR_WEIGHT), shape=(60, 45), backend=b)
         return op.with_weight(op.weight.at[7].multiply(1 + 2e-7))
 
     result = verify.run(described, make=made)
@@ -199,10 +200,10 @@ class Lossy(eventops.Delayed):
 @pytest.mark.parametrize("operator", ["EventLinear", "EventFixedNumConn"])
 def test_wrong_delays_are_caught(operator, wrong, monkeypatch):
     described = job(operator, weights=["per-synapse"], rates=["1"])
-    op = build.operator(described)
-    assert all(check.passed for check in checks_time.delays(op, described, "here"))
+    op = setup.operator(described)
+    assert all(check.passed for check in checks_delays.delays(op, described, "here"))
     monkeypatch.setattr(eventops, "Delayed", wrong)
-    found = checks_time.delays(op, described, "here")
+    found = checks_delays.delays(op, described, "here")
     assert [(check.check, check.passed) for check in found] == 2 * [("delayed", False)]
 
 
@@ -210,8 +211,8 @@ def test_wrong_delays_are_caught(operator, wrong, monkeypatch):
 @pytest.mark.parametrize("operator", ["EventLinear", "EventFixedNumConn"])
 def test_wrong_updates_are_caught(operator, wrong):
     described = job(operator, weights=["per-synapse"], rates=["0.5"])
-    op = build.operator(described)
-    assert all(check.passed for check in checks_time.updates(op, described, "here"))
+    op = setup.operator(described)
+    assert all(check.passed for check in checks_delays.updates(op, described, "here"))
 
     class Updates:
         def __getattr__(self, name):
@@ -231,7 +232,7 @@ def test_wrong_updates_are_caught(operator, wrong):
 
             return update
 
-    found = checks_time.updates(Updates(), described, "here")
+    found = checks_delays.updates(Updates(), described, "here")
     assert [(check.check, check.passed) for check in found] == 2 * [("update", False)]
 
 
@@ -253,7 +254,7 @@ def test_a_procedural_graph_that_is_not_the_stored_one_is_caught():
     described = job("EventFixedNumConn", storage=["procedural"])
 
     def another_seed(j, b=None):
-        return build.operator({**j, "seed": j["seed"] + (j["storage"] == "procedural")}, b)
+        return setup.operator({**j, "seed": j["seed"] + (j["storage"] == "procedural")}, b)
 
     result = verify.run(described, make=another_seed)
     failed = {check["check"] for check in result["checks"] if not check["passed"]}
@@ -267,8 +268,8 @@ def test_a_procedural_graph_whose_stored_form_does_not_fit_is_skipped():
 
 
 def test_a_product_on_another_graph_is_told_from_one_of_another_task():
-    op = build.operator(job("EventFixedProb", 200))
-    spikes = build.spikes("0.3", (3, op.in_size), 1)
+    op = setup.operator(job("EventFixedProb", 200))
+    spikes = setup.spikes("0.3", (3, op.in_size), 1)
     out, weight = np.asarray(op(jnp.asarray(spikes))), float(op.weight)
     good = oracle.other_graph(out, weight, 0.2, spikes)
     visited = oracle.product(op, spikes).terms.sum() / (spikes.sum() * op.out_size)
@@ -326,7 +327,7 @@ def test_an_output_without_events_must_be_zero():
 
 def test_the_oracle_from_rows_is_the_dense_product():
     for kind in ("EventFixedProb", "EventLinear"):
-        op = build.operator(job(kind, weights=["per-synapse"]))
+        op = setup.operator(job(kind, weights=["per-synapse"]))
         spikes = np.random.default_rng(0).normal(size=(2, op.in_size)).astype(np.float32)
         dense = np.asarray(op.todense()).astype(np.float64)
         exact = oracle.product(op, spikes)

@@ -12,7 +12,8 @@ import shutil
 import bench_synthetic as made
 import pytest
 
-from eventops.bench import figures, report
+from eventops.bench.figures import figures
+from eventops.bench.report import report
 
 REQUIRED = os.environ.get("EVENTOPS_BROWSER") == "required"
 CHROMIUM = next(

@@ -24,7 +24,7 @@ from cases import (
 from cases import weights_of as weights_of_case
 
 import eventops as nn
-from eventops.bench import oracle
+from eventops.bench.verify import oracle
 from eventops.rows.delay_table import delay_table, n_slots, tile_width
 
 STEPS = 9

@@ -21,7 +21,9 @@ from snakemake.utils import validate
 from test_workflow import ENVIRONMENT, ROOT, TINY, command, snakemake
 
 from eventops import backends
-from eventops.bench import alone, record, sweep, unfinished
+from eventops.bench.records import record, turns
+from eventops.bench.report import unfinished
+from eventops.bench.sweep import jobs as sweep
 
 pytestmark = pytest.mark.slow
 ONLY_TABLES = ("--keep-going", "results/here/tables/points.csv")  # figures and page take longest
@@ -227,13 +229,13 @@ def test_each_fault_is_a_red_row_and_the_rest_goes_on(project):
 
 def test_two_runs_in_one_folder(project):
     """The second says so, and does nothing; a lock of a run that was killed does not last."""
-    held = alone.in_this_folder(project)
+    held = turns.in_this_folder(project)
     code, output = snakemake(project, TINY, *ONLY_TABLES)
     assert code != 0 and "another run of the workflow is under way" in output
     assert f"process {os.getpid()}" in output and "wait until it has ended or stop it" in output
     assert not list((project / "results").rglob("*.json"))
     held.close()
-    alone.in_this_folder(project).close()
+    turns.in_this_folder(project).close()
 
 
 @pytest.mark.skipif(

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from eventops.bench import fingerprint
+from eventops.bench.records import fingerprint
 
-KINDS = ("verify", "measure", "generators", "kernel_jobs", "networks")
+KINDS = ("verify.verify", "measure.measure", "peers.generators", "kernels.jobs", "networks.jobs")
 
 
 def _as_it_imports(names):
@@ -68,9 +68,9 @@ def test_a_changed_source_is_another_hash(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(fingerprint, "PACKAGE", copy)
     monkeypatch.setattr(fingerprint, "BENCH", copy / "bench")
-    seen = {fingerprint.of("verify")}
+    seen = {fingerprint.of("verify.verify")}
     sources = {path.parent: path for path in fingerprint.operators()}.values()  # one of each folder
     for path in sources:
         path.write_bytes(path.read_bytes() + b" ")
-        seen.add(fingerprint.of("verify"))
+        seen.add(fingerprint.of("verify.verify"))
     assert len(seen) == len(sources) + 1

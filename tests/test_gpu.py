@@ -15,8 +15,8 @@ from test_random import GOLDEN, name
 import eventops as nn
 from eventops import backends
 from eventops.backends import gpu as gpu_backend
-from eventops.bench import gpu as bench
-from eventops.bench import oracle
+from eventops.bench.measure import on_gpu as bench
+from eventops.bench.verify import oracle
 from eventops.graphs import drawing
 from eventops.graphs.profiles import Box, Exponential, Gaussian
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from eventops import models
-from eventops.bench import spiketrains
+from eventops.bench.networks import spiketrains
 from eventops.models import poisson
 
 SMALL = {"coba": 300, "cuba": 300, "brunel": 200}

@@ -17,7 +17,8 @@ from bench_jobs import job
 from cases import run_python
 from test_bench_verify import Wrong, plain_promotion  # noqa: F401 - a fixture that serves itself
 
-from eventops.bench import build, verify
+from eventops.bench.sweep import setup
+from eventops.bench.verify import verify
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 JOB = dict(operator="EventFixedNumConn", weights=["per-synapse"], rates=["1"])
@@ -55,14 +56,14 @@ FAULTS = (drops_the_last_synapse, adds_the_last_twice, swaps_two_weights, reads_
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda f: f.__name__)
 def test_a_small_fault_is_caught(fault, monkeypatch):
     """The graph, the matrix and the statistics are right; the products alone are not."""
-    graph = build.operator(job(**JOB))
+    graph = setup.operator(job(**JOB))
 
     def call(op, spikes):  # what is known of the graph is known when the program is made
         object.__setattr__(op, "rows", graph.rows)
         return fault(op, spikes)
 
     described = job(**JOB)
-    result = verify.run(described, make=lambda j, b=None: Wrong(build.operator(j, b), call))
+    result = verify.run(described, make=lambda j, b=None: Wrong(setup.operator(j, b), call))
     failed = {check["check"] for check in result["checks"] if not check["passed"]}
     assert result["status"] == "failed" and "product" in failed, result["reason"]
     # The wrapper is no operator, so it cannot be delayed; that is the last check and the only one that raises.

@@ -10,7 +10,7 @@ import pytest
 from cases import BACKENDS, SMALL, TILED, active, bits, case, ids, native, run_python, typed
 
 import eventops as nn
-from eventops.bench import oracle
+from eventops.bench.verify import oracle
 from eventops.primitives import updates
 from eventops.rows import columns
 

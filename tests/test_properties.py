@@ -15,7 +15,7 @@ import pytest
 from cases import assert_product, bits, case
 from hypothesis import strategies as st
 
-from eventops.bench import oracle
+from eventops.bench.verify import oracle
 from eventops.core import loader
 
 pytestmark = pytest.mark.unoptimized

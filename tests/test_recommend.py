@@ -18,8 +18,10 @@ from matplotlib.text import Text
 import eventops
 from eventops.advice import cost, this_machine
 from eventops.advice.measured_tables import SHIPPED, VARIABLE, find
-from eventops.bench import decide, figures_map, findings, machine, ship, table
-from eventops.bench.figures_style import theme
+from eventops.bench.figures import map as figures_map
+from eventops.bench.figures.style import theme
+from eventops.bench.records import machine
+from eventops.bench.tables import predictions, readings, reference_table, table
 
 CACHES = {"L2": 2**20, "L3": 2**25}
 
@@ -36,7 +38,7 @@ def work(n_pre, n_post, fan, events, batch=1.0, item=4.0, stored=0.0):
 def shipped():
     points = pd.read_csv(SHIPPED / "tables/points.csv", dtype={"conn": "string"})
     points["conn"] = points["conn"].fillna("")
-    return decide.rows_of(points)
+    return predictions.rows_of(points)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def facts():
 
 @pytest.fixture(scope="module")
 def held_out(shipped, facts):
-    return decide.out_of_fold(shipped, facts["caches"])
+    return predictions.out_of_fold(shipped, facts["caches"])
 
 
 @pytest.fixture(autouse=True)
@@ -131,8 +133,8 @@ def test_nothing_is_predicted_along_an_axis_that_was_never_varied():
 
 
 def test_the_predicted_winner_is_near_the_measured_one_at_points_it_never_saw(held_out):
-    contests = decide.contests(held_out)
-    score = decide.score(held_out, contests)
+    contests = predictions.contests(held_out)
+    score = predictions.score(held_out, contests)
     assert score["n"] > 90 and score["passed"] and score["near"] / score["n"] >= 0.9, score
     # To take ours unseen is right at nearly every point of the reference: it cannot be beaten there, and must be equalled.
     assert score["near"] >= 0.97 * score["naive"]
@@ -142,7 +144,7 @@ def test_the_predicted_winner_is_near_the_measured_one_at_points_it_never_saw(he
 def test_the_hold_out_test_can_fail(held_out):
     """A prediction that knows nothing is found out."""
     wrong = held_out.assign(predicted_s=1 / held_out["predicted_s"])
-    score = decide.score(wrong, decide.contests(wrong))
+    score = predictions.score(wrong, predictions.contests(wrong))
     assert not score["passed"] and score["covered"] < 0.5
 
 
@@ -155,7 +157,7 @@ def test_no_prediction_saw_its_own_configuration(shipped, facts):
         return tuple(str(row[k]) for k in ("n_pre", "n_post", "conn_kind", "conn")) == victim
 
     changed = [r | {"t_median_s": 1.0} if is_victim(r) else r for r in rows]
-    first, second = (decide.out_of_fold(part, facts["caches"]) for part in (rows, changed))
+    first, second = (predictions.out_of_fold(part, facts["caches"]) for part in (rows, changed))
     own = [is_victim(r) for r in first.to_dict("records")]
     assert any(own) and not all(own)
     same = np.isclose(first["predicted_s"], second["predicted_s"], rtol=1e-9)
@@ -312,7 +314,7 @@ def test_more_work_never_costs_less_below_the_measured_sizes(shipped_large, fact
             asked = {"n_pre": 300, "n_post": 300, "prob": prob, "rate": rate, "batch": 1}
             more = {"prob": share, "rate": share, "batch": np.array([1, 2, 4, 16])}.get(axis, n)
             asked |= {name: more for name in (("n_pre", "n_post") if axis == "both" else (axis,))}
-            log_t, _ = curve.predict(decide.work(**asked))
+            log_t, _ = curve.predict(predictions.work(**asked))
             # Some wiggle is left where one axis lies among the points, and another does not: less than points scatter.
             wiggle = 0.07 if key[0] == "brainevent" else 0.002
             assert np.diff(log_t).min() > -WIGGLES.get(key, wiggle), key
@@ -349,10 +351,10 @@ def test_operators_need_no_pandas():
 
 
 def test_the_reference_is_made_from_results(results, tmp_path):
-    n = ship.ship(results, tmp_path / "shipped")
+    n = reference_table.ship(results, tmp_path / "shipped")
     with open(tmp_path / "shipped/tables/points.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == n > 100 and list(rows[0]) == ship.COLUMNS
+    assert len(rows) == n > 100 and list(rows[0]) == reference_table.COLUMNS
     assert {r["status"] for r in rows} == {"ok"}
     curves = cost.fit(rows, CACHES)
     assert ("eventops", "sparse", "scan") in curves
@@ -360,36 +362,36 @@ def test_the_reference_is_made_from_results(results, tmp_path):
 
 def test_crossovers_of_a_known_law(results):
     """Where 0.4 ns a visited synapse, and 0.25 ns for every pair, cost the same."""
-    rows = decide.rows_of(table.read(results / "tables/points.csv", "points"))
+    rows = predictions.rows_of(table.read(results / "tables/points.csv", "points"))
     curves = cost.fit(rows, CACHES)
-    found = decide.crossovers(curves, [4_000], "scan")
+    found = predictions.crossovers(curves, [4_000], "scan")
     dense = found[found["faster"] == "dense product"].set_index("prob")
     truth = (8e-6 - 1e-6 + 2.5e-10 * 4_000**2) / (4e-10 * 4_000**2)  # rate times probability
     assert dense.loc[1.0, "kind"] == "at"
     assert dense.loc[1.0, "low"] < truth < dense.loc[1.0, "high"]
     assert dense.loc[1.0, "rate"] == pytest.approx(truth, rel=0.4)
-    assert set(decide.crossovers(curves, [4_000], "scan", 6e7)["kind"]) == {"does not fit"}
+    assert set(predictions.crossovers(curves, [4_000], "scan", 6e7)["kind"]) == {"does not fit"}
     assert dense.loc[0.1, "kind"] == "never" and math.isnan(dense.loc[0.1, "rate"])
 
 
 def test_a_crossover_between_always_and_never_is_none(monkeypatch):
     """An interval that spans everything is no answer, and operators that were not measured have no row."""
     points = made.points(jobs=made.JOBS[:6], batches=(1,))
-    vague = {"rate": 0.3, "low": decide.RATES[0], "high": math.nan, "extrapolated": True}
-    monkeypatch.setattr(decide, "crossing", lambda *_, **__: dict(vague))
-    found = decide.tables(points, made.MACHINE)["crossovers"]
+    vague = {"rate": 0.3, "low": predictions.RATES[0], "high": math.nan, "extrapolated": True}
+    monkeypatch.setattr(predictions, "crossing", lambda *_, **__: dict(vague))
+    found = predictions.tables(points, made.MACHINE)["crossovers"]
     assert (found["kind"] == "unknown").all() and set(found["than"]) == {"EventFixedProb"}
-    told = decide.summary(decide.tables(points, made.MACHINE))
+    told = predictions.summary(predictions.tables(points, made.MACHINE))
     assert told["crossovers"] == [] and told["untold"][0] == "dense product at 1,000 neurons"
     few = made.points(jobs=made.JOBS[3:6], peers=("jnp-dense",), batches=(1,))
-    assert set(decide.tables(few, made.MACHINE)["crossovers"]["faster"]) == {"dense product"}
+    assert set(predictions.tables(few, made.MACHINE)["crossovers"]["faster"]) == {"dense product"}
 
 
 @pytest.mark.parametrize("rows", ["all", "none"])
 def test_the_map_says_who_is_fastest_or_that_nothing_is_known(rows):
     points = made.points(batches=(1,), jobs=made.JOBS if rows == "all" else ())
     with theme():
-        fig = figures_map.map(findings.prepare(points), made.MACHINE)
+        fig = figures_map.map(readings.prepare(points), made.MACHINE)
     said = " ".join(t.get_text() for t in fig.findobj(Text))
     assert "Too few points" in said if rows == "none" else "fastest" in said
 
@@ -400,9 +402,9 @@ def test_the_map_says_who_is_fastest_or_that_nothing_is_known(rows):
 def test_tables_of_a_run_that_says_little(tmp_path, jobs, rates):
     """They are written, read back and reported, whatever there is in them."""
     points = made.points(jobs=jobs, rates=rates, batches=(1,))
-    frames = decide.tables(points, made.MACHINE)
+    frames = predictions.tables(points, made.MACHINE)
     for name, frame in frames.items():
         table.write(frame, tmp_path / f"{name}.csv")
     read = {name: pd.read_csv(tmp_path / f"{name}.csv") for name in frames}
-    score = decide.summary(read)["score"]
+    score = predictions.summary(read)["score"]
     assert score["n"] == len(frames["contests"]) and score["points"] == len(frames["holdout"])

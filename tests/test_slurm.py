@@ -13,7 +13,7 @@ import slurm_node
 import yaml
 from test_workflow import ALONE, ENVIRONMENT, ROOT, TINY
 
-from eventops.bench import record
+from eventops.bench.records import record
 
 pytestmark = [pytest.mark.slow, pytest.mark.nightly]
 pytest.importorskip(

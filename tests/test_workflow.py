@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from eventops.bench import sweep
+from eventops.bench.sweep import jobs as sweep
 
 ROOT = Path(__file__).resolve().parent.parent
 # A folder of their own for the lock of this machine: what is timed here waits for no other run, and is no claim.
@@ -177,7 +177,7 @@ def test_a_bad_configuration_stops_before_the_first_job(project, change, message
 
 
 def _has_gpu():
-    from eventops.bench import machine
+    from eventops.bench.records import machine
 
     return "gpu" in machine.devices("auto")
 

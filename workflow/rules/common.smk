@@ -8,15 +8,9 @@ from snakemake.utils import validate
 validate(config, schema="../schemas/config.schema.yaml")
 
 from eventops import backends
-from eventops.bench import (
-    alone,
-    fingerprint,
-    machine,
-    progress,
-    record,
-    sweep,
-    unfinished,
-)
+from eventops.bench.records import turns, fingerprint, machine, progress, record
+from eventops.bench.sweep import jobs as sweep
+from eventops.bench.report import unfinished
 from snakemake.exceptions import WorkflowError
 
 # Snakemake starts scripts by a line for the shell in which the interpreter stands as it is.
@@ -64,10 +58,10 @@ VERSIONS = {
     for name, version in machine.versions().items()
     if name not in ("pandas", "seaborn", "snakemake")
 }
-VERIFY_CODE = fingerprint.of("verify")
-MEASURE_CODE = fingerprint.of("measure")
-GENERATORS_CODE = fingerprint.of("generators")
-PAGE_CODE = fingerprint.of(files=("**/*.py", "templates/*"))
+VERIFY_CODE = fingerprint.of("verify.verify")
+MEASURE_CODE = fingerprint.of("measure.measure")
+GENERATORS_CODE = fingerprint.of("peers.generators")
+PAGE_CODE = fingerprint.of(files=("**/*.py", "report/templates/*"))
 
 
 wildcard_constraints:
@@ -81,7 +75,7 @@ def only_run():
     """The lock that keeps a second run out of this folder. (Snakemake's own would outlive a run that is killed.)"""
     try:
         record.check_folder(RESULTS)
-        return alone.in_this_folder(".")
+        return turns.in_this_folder(".")
     except (OSError, RuntimeError) as error:
         raise WorkflowError(str(error))
 

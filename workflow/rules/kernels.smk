@@ -1,9 +1,9 @@
-from eventops.bench import kernel_jobs
+from eventops.bench.kernels import jobs as kernel_jobs
 
 KERNELS = kernel_jobs.jobs(config)
 KERNEL_TABLE = f"{RESULTS}/tables/kernels.csv"
 KERNEL_FIGURE = f"{RESULTS}/figures/kernels.svg"
-KERNEL_CODE = fingerprint.of("kernel_jobs")
+KERNEL_CODE = fingerprint.of("kernels.jobs")
 
 
 wildcard_constraints:

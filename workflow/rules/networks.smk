@@ -1,9 +1,11 @@
-from eventops.bench import networks
+from eventops.bench.networks import jobs as network_jobs
 
-NETWORKS = networks.jobs(config)
+NETWORKS = network_jobs.jobs(config)
 NETWORK_TABLE = f"{RESULTS}/tables/networks.csv"
 NETWORK_FIGURE = f"{RESULTS}/figures/networks.svg"
-NETWORK_CODE = fingerprint.of("networks", files=("simulators/*", "../models/*"))
+NETWORK_CODE = fingerprint.of(
+    "networks.jobs", files=("networks/simulators/*", "../models/*")
+)
 
 
 wildcard_constraints:
@@ -25,7 +27,7 @@ rule network:
         gpu=TIMING_GPUS,
     params:
         job=lookup(within=NETWORKS, dpath="{network}"),
-        pythons=lambda w: networks.available(NETWORKS[w.network]),
+        pythons=lambda w: network_jobs.available(NETWORKS[w.network]),
         code=NETWORK_CODE,
         versions=VERSIONS,
         outdated=[NETWORK_TABLE],

@@ -1,5 +1,5 @@
 from eventops.bench.figures import HERO, NAMES
-from eventops.bench.report_parts import CAPTIONS, SUBJECTS
+from eventops.bench.report.parts import CAPTIONS, SUBJECTS
 
 
 rule plots:

@@ -3,7 +3,8 @@
 import sys
 from pathlib import Path
 
-from eventops.bench import compare, log
+from eventops.bench.compare import compare
+from eventops.bench.records import log
 
 given = snakemake.params
 if not (given.old and given.new):

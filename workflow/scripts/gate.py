@@ -2,7 +2,9 @@
 
 import sys
 
-from eventops.bench import kernels_table, log, record, table
+from eventops.bench.kernels import table as kernels_table
+from eventops.bench.records import log, record
+from eventops.bench.tables import table
 
 with log.to_file(snakemake.log[0]):
     points = table.read(snakemake.input.points, "points")

@@ -1,6 +1,7 @@
 """Test the generators of the peers. One that fails is a result; ours is verified job by job."""
 
-from eventops.bench import generators, log, record
+from eventops.bench.peers import generators
+from eventops.bench.records import log, record
 
 with log.to_file(snakemake.log[0]):
     record.remove(snakemake.params.outdated)

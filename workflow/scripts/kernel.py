@@ -1,13 +1,14 @@
 """Verify and time one job beyond single products."""
 
-from eventops.bench import alone, kernel_jobs, log, record
-from eventops.bench import machine as this_machine
+from eventops.bench.kernels import jobs as kernel_jobs
+from eventops.bench.records import log, record, turns
+from eventops.bench.records import machine as this_machine
 
 with log.to_file(snakemake.log[0]):
     record.remove(snakemake.params.outdated)
     path = snakemake.input.machine
     this_machine.check_alike(record.load(path, "machine"), path)
-    with alone.on_this_machine() as span:
+    with turns.on_this_machine() as span:
         result = kernel_jobs.run(snakemake.params.job)
         for case in result["cases"]:
             print(*(case[key] for key in ("what", "method", "status", "reason", "worst")))

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from eventops.bench import figures, figures_kernels, kernels_table, log, record, table
+from eventops.bench.figures import figures
+from eventops.bench.figures import kernels as figures_kernels
+from eventops.bench.kernels import table as kernels_table
+from eventops.bench.records import log, record
+from eventops.bench.tables import table
 
 with log.to_file(snakemake.log[0]):
     frame = kernels_table.frame(record.load(path, "kernel") for path in snakemake.input)

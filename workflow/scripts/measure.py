@@ -3,8 +3,9 @@
 import os
 from pathlib import Path
 
-from eventops.bench import alone, log, measure, progress, record
-from eventops.bench import machine as this_machine
+from eventops.bench.measure import measure
+from eventops.bench.records import log, progress, record, turns
+from eventops.bench.records import machine as this_machine
 
 with log.to_file(snakemake.log[0]) as tell:
     record.remove(snakemake.params.outdated)
@@ -19,7 +20,7 @@ with log.to_file(snakemake.log[0]) as tell:
     folder = Path(snakemake.output[0]).parent
     at = progress.Progress(tell, job["id"], folder, int(total) if total else None)
     # The record is written before another may start, which may be the same job of the run that resumes this one.
-    with alone.on_this_machine() as span:
+    with turns.on_this_machine() as span:
         result = measure.run(job, verified, machine.get("memory_bytes"), at)
         for point in result["points"]:
             print(*(point[key] for key in ("rate", "batch", "mode", "method", "status", "reason")))

@@ -2,7 +2,11 @@
 
 from pathlib import Path
 
-from eventops.bench import figures, figures_networks, log, networks_table, record, table
+from eventops.bench.figures import figures
+from eventops.bench.figures import networks as figures_networks
+from eventops.bench.networks import table as networks_table
+from eventops.bench.records import log, record
+from eventops.bench.tables import table
 
 with log.to_file(snakemake.log[0]):
     records = [record.load(path, "network") for path in snakemake.input]

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from eventops.bench import figures, log, record, table
+from eventops.bench.figures import figures
+from eventops.bench.records import log, record
+from eventops.bench.tables import table
 
 with log.to_file(snakemake.log[0]):
     names = ("points", "jobs", "checks")

@@ -3,7 +3,11 @@
 from pathlib import Path
 
 import pandas as pd
-from eventops.bench import decide, kernels_table, log, networks_table, record, report, table
+from eventops.bench.kernels import table as kernels_table
+from eventops.bench.networks import table as networks_table
+from eventops.bench.records import log, record
+from eventops.bench.report import report
+from eventops.bench.tables import predictions, table
 
 with log.to_file(snakemake.log[0]):
     names = ("points", "jobs", "checks", "degrees")
@@ -12,7 +16,9 @@ with log.to_file(snakemake.log[0]):
     report.write(
         **tables,
         generators=record.load(snakemake.input.generators, "generators"),
-        decision=decide.summary({name: pd.read_csv(snakemake.input[name]) for name in decided}),
+        decision=predictions.summary(
+            {name: pd.read_csv(snakemake.input[name]) for name in decided}
+        ),
         kernels=kernels_table.read(Path(snakemake.input.kernels)),
         networks=networks_table.read(Path(snakemake.input.networks)),
         machine=record.load(snakemake.input.machine, "machine"),

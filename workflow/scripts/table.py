@@ -1,6 +1,7 @@
 """All records to four tables."""
 
-from eventops.bench import log, record, table
+from eventops.bench.records import log, record
+from eventops.bench.tables import table
 
 with log.to_file(snakemake.log[0]):
     machine = record.load(snakemake.input.machine, "machine")

@@ -1,10 +1,11 @@
 """Verify one job. A failed check is a result; only a broken program fails the rule."""
 
-from eventops.bench import alone, log, record, verify
+from eventops.bench.records import log, record, turns
+from eventops.bench.verify import verify
 
 with log.to_file(snakemake.log[0]):
     record.remove(snakemake.params.outdated)
-    with alone.beside_others() as span:
+    with turns.beside_others() as span:
         result = verify.run(snakemake.params.job)
         for check in result["checks"]:
             print(

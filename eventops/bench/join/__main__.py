@@ -1,0 +1,4 @@
+from ..compare.join import main
+
+if __name__ == "__main__":
+    main()

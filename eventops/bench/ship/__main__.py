@@ -1,0 +1,4 @@
+from ..tables.reference_table import main
+
+if __name__ == "__main__":
+    main()
