@@ -1,4 +1,4 @@
-"""The CUDA kernels: ``csrc/cuda/`` compiled at first use by NVRTC, called through XLA's FFI (see docs/gpu.md).
+"""The CUDA kernels: ``csrc/gpu/device/`` compiled at first use by NVRTC, called through XLA's FFI (see docs/gpu.md).
 
 Backend ``gpu`` gives the same bits on every run: each output is summed in an order that depends on the operands'
 shapes and values alone. ``gpu-atomics`` adds where the order does not matter to speed but to the last bits of the sums.
@@ -14,7 +14,7 @@ from ..core.dtypes import accumulator
 from ..graphs import cuda_drawing, drawing
 from ..graphs.cuda_drawing import BLOCKS, PARTIAL_BYTES, bitmaps
 
-# Inputs that one block compacts (csrc/cuda/params.h).
+# Inputs that one block compacts (csrc/shared/params.h).
 _CHUNK = 8192
 _MOST_SLICES = 32
 _PIECES = 64

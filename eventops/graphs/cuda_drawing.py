@@ -8,7 +8,7 @@ from ..core import cuda
 from . import lattice
 from .graph import BERNOULLI, DISTANCE, FIXED_PRE
 
-# Bitmaps that fit shared memory (csrc/gpu_lines.h).
+# Bitmaps that fit shared memory (csrc/gpu/host/lines.h).
 BITMAP_BYTES = 16 << 10
 # Enough blocks to fill the largest device; their buffers together take at most so many bytes.
 BLOCKS = 512

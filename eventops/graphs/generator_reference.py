@@ -1,4 +1,4 @@
-"""The lines of generator version 1 in NumPy: the specification that ``csrc/lines.h`` is tested against.
+"""The lines of generator version 1 in NumPy: the specification that ``csrc/cpu/lines.h`` is tested against.
 
 Every line takes the words of its own Philox stream in order. Here all lines advance together, one word (or
 one 64-bit number) a step; a line that has finished drops out.

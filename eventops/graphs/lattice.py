@@ -308,7 +308,7 @@ def levels(lattice: Lattice) -> Levels:
 
 
 def packed(lattice: Lattice, n_digits: dict[int, tuple[int, int]]) -> np.ndarray:
-    """The levels for the native library: uint32, see csrc/lattice.h.
+    """The levels for the native library: uint32, see csrc/shared/lattice.h.
 
     Parameters
     ----------

@@ -1,4 +1,0 @@
-#define EVENTOPS_ENTRY PlainKernels
-#define EVENTOPS_NAME "plain"
-#define EVENTOPS_VECTOR 16
-#include "kernels.inc"
