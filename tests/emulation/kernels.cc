@@ -1,8 +1,8 @@
 // All kernels for one type of weights and one of spikes.
 #define EVENTOPS_EMULATED
-#include "cuda/compact.cu"
-#include "cuda/dense.cu"
-#include "cuda/draw.cu"
-#include "cuda/procedural.cu"
-#include "cuda/rows.cu"
-#include "cuda/update.cu"
+#include "gpu/device/compact.cu"
+#include "gpu/device/dense.cu"
+#include "gpu/device/draw.cu"
+#include "gpu/device/procedural.cu"
+#include "gpu/device/rows.cu"
+#include "gpu/device/update.cu"

@@ -5,11 +5,11 @@
 #include <cstring>
 #include <mutex>
 
-#include "gpu_dense.cc"
-#include "gpu_draw.cc"
-#include "gpu_procedural.cc"
-#include "gpu_rows.cc"
-#include "gpu_update.cc"
+#include "gpu/host/dense.cc"
+#include "gpu/host/draw.cc"
+#include "gpu/host/procedural.cc"
+#include "gpu/host/rows.cc"
+#include "gpu/host/update.cc"
 
 namespace eventops::gpu {
 namespace {

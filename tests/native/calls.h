@@ -5,7 +5,7 @@
 #ifndef EVENTOPS_TESTS_CALLS_H_
 #define EVENTOPS_TESTS_CALLS_H_
 
-// Every handler of the processor; tests/test_native.py compares the list with the sources.
+// Every handler of the processor; tests/backends/test_native.py compares the list with the sources.
 #define EVENTOPS_HANDLERS(X)                                                                               \
   X(DenseForward) X(DenseSpikeCotangent) X(DenseWeightCotangent) X(RowsForward) X(RowsSpikeCotangent)      \
   X(RowsWeightCotangent) X(DrawCount) X(DrawFill) X(DrawRowCounts) X(ProceduralForward)                    \

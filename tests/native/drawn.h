@@ -9,7 +9,7 @@ extern "C" XLA_FFI_Error* EventopsDrawCount(XLA_FFI_CallFrame*);
 
 namespace calls {
 
-constexpr int64_t kQuantilePieces = (32 << 6) + 1;  // kPieces in csrc/kernels.h
+constexpr int64_t kQuantilePieces = (32 << 6) + 1;  // kPieces in csrc/cpu/isa/kernels.h
 constexpr int64_t kFixedTotalRule = 4, kDistanceRule = 5;
 
 // Thresholds that fall, as those of a law do: 128-bit numbers, low word first.
@@ -23,7 +23,7 @@ inline void Descend(const Buffer& gaps) {
   }
 }
 
-// A lattice of n_in and n_out neurons on a line or a torus of few rows, as csrc/lattice.h reads it: offsets within
+// A lattice of n_in and n_out neurons on a line or a torus of few rows, as csrc/shared/lattice.h reads it: offsets within
 // reach, in two levels.
 inline Buffer Lattice(Draft& d, int64_t n_in, int64_t n_out, int64_t n_digits) {
   const auto gcd = [](int64_t a, int64_t b) {

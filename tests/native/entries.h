@@ -1,4 +1,4 @@
-// The functions that make rows of given entries (csrc/build_rows.cc): buffers of the sizes that Python gives them, full of
+// The functions that make rows of given entries (csrc/cpu/build_rows.cc): buffers of the sizes that Python gives them, full of
 // anything, since what they hold is the user's.
 #ifndef EVENTOPS_TESTS_ENTRIES_H_
 #define EVENTOPS_TESTS_ENTRIES_H_
