@@ -8,6 +8,8 @@ law of a random graph, :class:`eventops.graphs.drawing.Graph`, and one weight) o
 weights, :class:`eventops.graphs.drawing.Generated`). Delivery into rings of future currents is a kind with products
 of its own, see ``delay_products.py``. ``update_on_pre`` and ``update_on_post`` change the weights of the neurons that
 fire.
+
+May import ``core``, ``rows`` and ``graphs``. Begin with ``reference.py``, the specification of all others.
 """
 
 import functools
