@@ -1,4 +1,4 @@
-from eventops.bench.figures import HERO, NAMES
+from eventops.bench.figures.figures import HERO, NAMES
 from eventops.bench.report.parts import CAPTIONS, SUBJECTS
 
 

@@ -16,10 +16,10 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..tables import devices as figures_devices
 from ..tables import readings
-from ..verify import degrees as figures_degrees
 from . import cost as figures_cost
+from . import degrees as figures_degrees
+from . import devices as figures_devices
 from . import map as figures_map
 from . import time as figures_time
 from .style import INK, PAPER, theme
