@@ -224,40 +224,37 @@ def _robust(values: np.ndarray, centre: float) -> float:
 def _judge(pairs, peers, spread, drift, basis, moved) -> pd.DataFrame:
     """A verdict for each of our points."""
     ours = pairs[(pairs["method"] == OURS) & (pairs["status_old"] == "ok")].copy()
-    time, within = _log(
+    log_time, within = _log(
         ours["t_median_s_new"] / ours["t_median_s_old"],
         *(ours[f"t_{end}_s_{run}"] for run in ("old", "new") for end in ("lo", "hi")),
     )
-    ours["change"], ours["variance"], ours["basis"] = (
-        time,
-        np.maximum(within, 2 * spread**2),
-        "time",
-    )
-    ours["time_change"] = np.exp(time)
-    d, v = _log(
+    ours["log_change"], ours["basis"] = log_time, "time"
+    ours["variance"] = np.maximum(within, 2 * spread**2)  # of the logarithm
+    ours["time_change"] = np.exp(log_time)
+    log_ratio, v = _log(
         peers["ratio_old"] / peers["ratio_new"],
         *(peers[f"ratio_{end}_{run}"] for run in ("old", "new") for end in ("lo", "hi")),
     )
-    relative = peers.assign(d=d, v=v)[np.isfinite(d)].groupby(POINT)[["d", "v"]]
+    relative = peers.assign(d=log_ratio, v=v)[np.isfinite(log_ratio)].groupby(POINT)[["d", "v"]]
     relative = relative.agg(d=("d", "median"), v=("v", "mean"), k=("d", "size")).reset_index()
     ours = ours.merge(relative, on=POINT, how="left")
     has = ours["d"].notna()
     if basis != "time":
         control = spread**2 * (1 + 1 / ours["k"])
-        ours.loc[has, "change"] = ours["d"]
+        ours.loc[has, "log_change"] = ours["d"]
         ours.loc[has, "variance"] = np.maximum(ours["v"], control)
         ours.loc[has, "basis"] = "ratio"
     if basis == "ratio" or moved:
-        ours.loc[~has, ["change", "basis"]] = [np.nan, ""]
+        ours.loc[~has, ["log_change", "basis"]] = [np.nan, ""]
     lost = ours["status_new"] != "ok"
-    ours.loc[lost, ["change", "basis"]] = [np.nan, "lost"]
-    n = max(1, int(ours["change"].notna().sum()))
+    ours.loc[lost, ["log_change", "basis"]] = [np.nan, "lost"]
+    n = max(1, int(ours["log_change"].notna().sum()))
     half = stats.norm.ppf(1 - 0.025 / n) * np.sqrt(ours["variance"])
-    ours["low"], ours["high"] = np.exp(ours["change"] - half), np.exp(ours["change"] + half)
-    ours["change"] = np.exp(ours["change"])
+    ours["low"], ours["high"] = np.exp(ours["log_change"] - half), np.exp(ours["log_change"] + half)
+    ours["change"] = np.exp(ours["log_change"])
     ours["bytes_change"] = ours["bytes_stored_new"] / ours["bytes_stored_old"]
     # A ratio also changes when a peer alone does. Then our own time, less the drift, does not change with it.
-    own, half_way = np.log(ours["time_change"] / drift), np.log(ours["change"]) / 2
+    own, half_way = np.log(ours["time_change"] / drift), ours["log_change"] / 2
     slower, faster = (ours["low"] > 1) & (own > half_way), (ours["high"] < 1) & (own < half_way)
     verdict = np.select([lost, slower, faster], ["lost", "slower", "faster"], "same")
     ours["verdict"] = np.where(ours["basis"] == "", "", verdict)
