@@ -3,7 +3,7 @@
 Each line of a graph (the row of a pre neuron, or the column of a post neuron where the in-degree is fixed)
 is drawn on its own from a counter-based generator in integer arithmetic, so that the graph depends on no
 device, thread count or version of JAX, and any line can be drawn alone. ``csrc/cpu/lines.h`` and
-``random_reference.py`` draw the same lines; the tests hold them equal, and golden hashes hold both to
+``generator_reference.py`` draw the same lines; the tests hold them equal, and golden hashes hold both to
 version 1. ``docs/generator.md`` is the definition.
 """
 

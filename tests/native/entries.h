@@ -17,7 +17,7 @@ int64_t EventopsSplitRows(int64_t, const int64_t*, const void*, int64_t, int64_t
 
 namespace calls {
 
-// Entries to rows, as build_rows.py does it, with pointers spoilt between the steps. Returns whether all went well.
+// Entries to rows, as rows/building.py does it, with pointers spoilt between the steps. Returns whether all went well.
 inline bool Entries(const uint8_t* data, size_t size, int64_t elements, bool hostile) {
   Draft d(data, size, elements, hostile);
   d.n_in = std::max<int64_t>(1, d.n_in), d.n_out = std::max<int64_t>(1, d.n_out);

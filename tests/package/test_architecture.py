@@ -47,3 +47,19 @@ def test_every_public_name_has_one_place_and_a_docstring():
         module = getattr(value, "__module__", None)
         if module is not None:
             assert getattr(importlib.import_module(module), name) is value
+
+
+def test_documents_name_files_that_exist():
+    """Paths of sources in documents, docstrings and comments."""
+    root = architecture.ROOT
+    named = [root / "README.md", *root.glob("docs/*.md"), *root.glob("eventops/**/*.py")]
+    named += [path for path in root.glob("eventops/csrc/**/*") if path.is_file()]
+    missing = set()
+    for path in named:
+        for found in re.findall(
+            r"\b(?:eventops|tests|workflow|csrc)/[\w/]+\.\w+", path.read_text()
+        ):
+            places = (root / found, root / "eventops" / found)
+            if not any(place.exists() for place in places):
+                missing.add((path.relative_to(root).as_posix(), found))
+    assert not missing

@@ -1,6 +1,6 @@
 """What the page's template is given: findings turned into rows, sentences and captions.
 
-Numbers come from `findings`, `scaling` and `trust`; here they only get their words.
+Numbers come from `readings`, `scaling` and `verification`; here they only get their words.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Make the reference that ships with eventops from a directory of results.
 
 ``python -m eventops.bench.ship results/<machine>`` keeps of ``tables/points.csv`` and ``machine.json`` what
-`eventops.recommend` reads, in ``eventops/measured/``.
+`eventops.recommend` reads, in ``eventops/advice/measured/``.
 """
 
 from __future__ import annotations

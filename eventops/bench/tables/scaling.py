@@ -1,7 +1,7 @@
 """How the measured times scale: with events, with the population, and beside the other methods.
 
 Slopes are least squares in log-log with Student's interval (`scipy.stats.linregress`); the
-tables are those of `findings`, which names the columns.
+tables are those of `readings`, which names the columns.
 """
 
 from __future__ import annotations

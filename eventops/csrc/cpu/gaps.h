@@ -15,7 +15,7 @@ namespace eventops {
 constexpr int64_t kMostDigits = 4;
 
 // Survival functions of the base-256 digits of a geometric gap, as 128-bit fractions; see
-// eventops/gaps.py, which computes them, for the law.
+// eventops/graphs/gaps.py, which computes them, for the law.
 class GapTable {
  public:
   struct Threshold {

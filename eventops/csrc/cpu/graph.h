@@ -1,4 +1,4 @@
-// What determines a random graph, or a part of it, as the handlers get it: see eventops/random.py.
+// What determines a random graph, or a part of it, as the handlers get it: see eventops/graphs/drawing.py.
 #ifndef EVENTOPS_GRAPH_H_
 #define EVENTOPS_GRAPH_H_
 

@@ -1,5 +1,5 @@
 // Weights that are generated: location + scale * z, with z the quantile of a standard law that belongs to one random
-// word of each synapse. docs/generator.md defines the word, and eventops/quantiles.py the table.
+// word of each synapse. docs/generator.md defines the word, and eventops/graphs/quantiles.py the table.
 #ifndef EVENTOPS_WEIGHTS_H_
 #define EVENTOPS_WEIGHTS_H_
 

@@ -1,5 +1,5 @@
 // The tables of a distance-dependent graph: neurons on a line, a ring, a grid or a torus. docs/generator.md is the
-// definition, eventops/lattice.py makes the tables. Read by the host's compiler and by the device's.
+// definition, eventops/graphs/lattice.py makes the tables. Read by the host's compiler and by the device's.
 #ifndef EVENTOPS_LATTICE_H_
 #define EVENTOPS_LATTICE_H_
 

@@ -78,7 +78,7 @@ struct Kernels {
   void (*weights)(const PhiloxKey& key, const int32_t* post, int64_t n, const float* table, float* out);
 };
 
-// A table of quantiles (eventops/quantiles.py): parabolas over the fraction of a float32 number, 64 for each exponent
+// A table of quantiles (eventops/graphs/quantiles.py): parabolas over the fraction of a float32 number, 64 for each exponent
 // from that of 1/2 on, for the lower half of the law and then the upper one; four numbers for each.
 constexpr uint32_t kPieceFractionBits = 17, kFirstPiece = 126u << 6, kPieces = (32u << 6) + 1;
 constexpr float kPieceStep = 1.0f / (1u << kPieceFractionBits);
