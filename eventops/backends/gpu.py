@@ -155,7 +155,7 @@ def generated(*operands, **parameters):
 
 
 def _procedural_call(name, results, law, *operands, **more):
-    arrays, attributes = _law(law, tile=1)  # which has no meaning here; the draw wants one
+    arrays, attributes = _law(law)
     attributes |= {key: np.int64(value) for key, value in more.items()}
     call = jax.ffi.ffi_call(target(f"Procedural{name}"), results)
     return call(*operands, *arrays, **attributes)

@@ -24,9 +24,9 @@ from support.cases import (
 
 import eventops as nn
 from eventops import backends
-from eventops.backends import gpu as gpu_backend
 from eventops.bench.measure import on_gpu as bench
 from eventops.bench.verify import oracle
+from eventops.core import cuda
 from eventops.graphs import drawing
 from eventops.graphs.profiles import Box, Exponential, Gaussian
 
@@ -219,7 +219,7 @@ GRAPHS = (
 
 def drawn_on_the_device(gpu, monkeypatch, graph):
     before = gpu and gpu()
-    monkeypatch.setattr(gpu_backend, "is_default_device", lambda: True)
+    monkeypatch.setattr(cuda, "is_default_device", lambda: True)
     rows = drawing.draw(graph)
     assert gpu is None or gpu() > before
     return rows

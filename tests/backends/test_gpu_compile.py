@@ -11,7 +11,6 @@ from support.cases import run_python
 
 import eventops as nn
 from eventops import backends
-from eventops.backends import gpu
 from eventops.core import cuda, loader
 
 SOURCES = {
@@ -150,10 +149,10 @@ def test_the_message_of_a_failure():
 WITHOUT = """
 import ctypes
 import eventops
-from eventops.backends import cpu, gpu
-gpu.nvrtc_paths = lambda: ["/nowhere/libnvrtc.so"]
-gpu.register()
-library = cpu.library()
+from eventops.core import cuda, loader
+cuda.nvrtc_paths = lambda: ["/nowhere/libnvrtc.so"]
+cuda.register()
+library = loader.library()
 library.EventopsGpuCompile.restype = ctypes.c_char_p
 image, size = ctypes.c_char_p(), ctypes.c_int64()
 print(library.EventopsGpuCompile(b"rows.cu", b"float", b"bool", b"sm_90", 0, ctypes.byref(image), ctypes.byref(size)).decode())
@@ -215,7 +214,7 @@ def test_lowering_of_updates_for_a_gpu(kind):
 
 
 def test_a_named_backend_runs_or_raises(monkeypatch):
-    monkeypatch.setattr(gpu, "unavailable", lambda: None)
+    monkeypatch.setattr(cuda, "unavailable", lambda: None)
     for backend, platform, says in (
         ("gpu", "cpu", "runs on NVIDIA GPUs only"),
         ("gpu-atomics", "cpu", "runs on NVIDIA GPUs only"),

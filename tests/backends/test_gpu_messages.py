@@ -115,10 +115,10 @@ def test_nvrtcs(tmp_path, kind):
 
 CALL = """
 import eventops as nn
-from eventops.backends import gpu
+from eventops.core import cuda
 for has_plugin in (False, True):
     gpu._has_plugin = lambda: has_plugin
-    gpu.unavailable.cache_clear()
+    cuda.unavailable.cache_clear()
     try:
         nn.EventLinear(2, 2, 1.0, backend="gpu")
     except RuntimeError as error:
@@ -132,7 +132,7 @@ def test_the_call_says_what_to_install(tmp_path):
     old = build(nvrtc(11), tmp_path / "libnvrtc.so.12")
     (tmp_path / "lib64").mkdir()
     old.rename(tmp_path / "lib64" / old.name)
-    hidden = "from eventops.backends import gpu; import importlib.util as u; find = u.find_spec\n"
+    hidden = "from eventops.core import cuda; import importlib.util as u; find = u.find_spec\n"
     hidden += (
         "u.find_spec = lambda name, *a: None if name.startswith('nvidia') else find(name, *a)\n"
     )

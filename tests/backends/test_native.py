@@ -23,9 +23,9 @@ import warnings
 import numpy as np, jax, jax.numpy as jnp
 import eventops as nn
 from eventops import backends, random
-from eventops.backends import cpu
+from eventops.core import loader
 
-assert "EVENTOPS_NATIVE=0" in backends.available()["cpu"] and cpu.isa() is None
+assert "EVENTOPS_NATIVE=0" in backends.available()["cpu"] and loader.isa() is None
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     ops = [
@@ -68,12 +68,12 @@ def test_without_the_library():
 NOT_BUILT = """
 import warnings, pathlib, tempfile
 import eventops
-from eventops.backends import cpu
+from eventops.core import loader
 folder = tempfile.mkdtemp()
 pathlib.Path(folder, "_native.so").write_bytes(b"this is no library") if {broken} else None
 eventops.__path__[:] = [folder]
-cpu._load_once.cache_clear()  # importing the package has loaded the library
-print("REASON", cpu.unavailable())
+loader._load_once.cache_clear()  # importing the package has loaded the library
+print("REASON", loader.unavailable())
 try:
     eventops.EventLinear(2, 2, 1.0, backend="cpu")
 except RuntimeError as error:
@@ -635,7 +635,9 @@ def outcomes() -> list[str]:
     """What each call ended with, in a process of its own that is started again after a crash."""
     found = []
     while len(found) < len(CASES):
-        done = run_python(f"import test_native; test_native.try_from({len(found)})", timeout=300)
+        done = run_python(
+            f"from backends import test_native; test_native.try_from({len(found)})", timeout=300
+        )
         for line in done.stdout.splitlines():
             if line.startswith("CASE "):
                 found.append(line.split(" ", 2)[2])

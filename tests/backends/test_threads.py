@@ -83,7 +83,7 @@ if os.environ.get("ONE_CORE"):
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 import jax, jax.numpy as jnp, numpy as np
 import eventops as nn
-from eventops.backends import cpu
+from eventops.core import loader
 
 rng = np.random.default_rng(0)
 normal = lambda *shape: rng.normal(size=shape).astype(np.float32)
@@ -107,7 +107,7 @@ for op in ops:
     one = jax.vjp(lambda w, s: call(op, w, s), op.weight, s[0])[1](ct[0])
     for x in (out, op(s[0]), op(s != 0), *pull(ct), *one):
         products.update(np.asarray(x).tobytes())
-print("RESULT", cpu.isa(), graphs.hexdigest(), products.hexdigest())
+print("RESULT", loader.isa(), graphs.hexdigest(), products.hexdigest())
 """
 
 

@@ -12,7 +12,7 @@ from support.error_cases import ACCEPTED, ALL, LINEAR, NUM, OP, PROB, TOO_MANY, 
 
 import eventops as nn
 from eventops import backends
-from eventops.core import memory
+from eventops.core import loader, memory
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_large_but_homogeneous_is_no_error():
 
 def test_backend_cpu_elsewhere(monkeypatch):
     """A backend that cannot run says why, and is not replaced."""
-    monkeypatch.setattr(backends.cpu, "unavailable", lambda: "it was not built; build it")
+    monkeypatch.setattr(loader, "unavailable", lambda: "it was not built; build it")
     with pytest.raises(
         RuntimeError, match="EventLinear: backend 'cpu' cannot run here: .*build it"
     ):

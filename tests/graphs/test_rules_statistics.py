@@ -5,8 +5,7 @@ import itertools
 
 import numpy as np
 import pytest
-from scipy import stats
-from test_drawing_statistics import (
+from graphs.test_drawing_statistics import (
     P_MIN,
     matrix,
     p_of_cells,
@@ -14,6 +13,7 @@ from test_drawing_statistics import (
     p_of_degrees,
     p_of_overlaps,
 )
+from scipy import stats
 
 import eventops as nn
 from eventops.graphs.drawing import draw

@@ -13,7 +13,7 @@ from jax.experimental.sparse import BCOO, BCSR
 from support.cases import EMPTY, SMALL, TILED, assert_product, bits, case, ids, native, procedural
 
 import eventops as nn
-from eventops.backends import cpu
+from eventops.core import loader
 from eventops.rows import building, csr
 from eventops.rows.entries import listed
 
@@ -281,7 +281,7 @@ def test_sorted_rows_are_only_copied(monkeypatch):
 
 def test_without_the_library(monkeypatch):
     expected = stored(nn.EventSparse((PRE, POST, VALUE), **SHAPE))
-    monkeypatch.setattr(cpu, "unavailable", lambda: "not built")
+    monkeypatch.setattr(loader, "unavailable", lambda: "not built")
     for name in ("entries", "csr", "csc", "dense", "BCOO padded"):
         matrix, options = FORMS[name]
         assert stored(nn.EventSparse(matrix, **options)) == expected

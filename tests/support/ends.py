@@ -116,8 +116,8 @@ def check(end: str, wheel: Path, folder: Path, tests=TESTS) -> None:
 
 REPORT = """
 import importlib.metadata as m, platform, shutil, eventops
-from eventops.backends import cpu
-assert cpu.unavailable() is None, cpu.unavailable()
+from eventops.core import loader
+assert loader.unavailable() is None, loader.unavailable()
 assert not any(map(shutil.which, ("cc", "c++", "gcc", "g++", "clang", "cmake"))), "a compiler is on the PATH"
 print("Python", platform.python_version(), *(f"{n} {m.version(n)}" for n in ("jax", "numpy", "pandas", "snakemake")))
 """

@@ -14,7 +14,7 @@ import subprocess
 
 import jax
 
-from eventops.backends import PLATFORMS, gpu
+from eventops.backends import PLATFORMS
 from eventops.core import cuda
 from eventops.primitives import products
 
@@ -80,7 +80,7 @@ def emulated(monkeypatch):
     """Operators with backend "gpu" or "gpu-atomics" run, emulated, on the CPU."""
     monkeypatch.setitem(PLATFORMS, "gpu", ("cpu",))
     monkeypatch.setitem(PLATFORMS, "gpu-atomics", ("cpu",))
-    monkeypatch.setattr(gpu, "unavailable", lambda: None)
+    monkeypatch.setattr(cuda, "unavailable", lambda: None)
     products._compiled.cache_clear()
     yield
     products._compiled.cache_clear()

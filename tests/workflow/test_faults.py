@@ -18,7 +18,7 @@ import pytest
 import yaml
 from snakemake.utils import validate
 from support.bench_jobs import SCHEMA
-from test_workflow import ENVIRONMENT, ROOT, TINY, command, snakemake
+from workflow.test_workflow import ENVIRONMENT, ROOT, TINY, command, snakemake
 
 from eventops import backends
 from eventops.bench.records import record, turns

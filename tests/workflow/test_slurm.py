@@ -11,7 +11,7 @@ import time
 import pytest
 import yaml
 from support import slurm_node
-from test_workflow import ALONE, ENVIRONMENT, ROOT, TINY
+from workflow.test_workflow import ALONE, ENVIRONMENT, ROOT, TINY
 
 from eventops.bench.records import record
 

@@ -102,14 +102,14 @@ struct File {
   std::string name, text;
 };
 
-// Each under the name that the others include it by, which is its path.
+// Headers under the names that they are included by, which are their paths.
 std::string ReadSources(const char* source, std::vector<File>* files) {
-  *files = {{std::string("gpu/device/") + source, ""}, {"gpu/device/device.cuh", ""}, {"gpu/device/line.cuh", ""},
-            {"shared/params.h", ""}, {"shared/numbers.h", ""}, {"shared/philox.h", ""}, {"shared/lattice.h", ""},
-            {"shared/rule.h", ""}, {"cstdint", kCstdint}, {"cstring", kCstring}};
+  *files = {{source, ""}, {"gpu/device/device.cuh", ""}, {"gpu/device/line.cuh", ""}, {"shared/params.h", ""},
+            {"shared/numbers.h", ""}, {"shared/philox.h", ""}, {"shared/lattice.h", ""}, {"shared/rule.h", ""},
+            {"cstdint", kCstdint}, {"cstring", kCstring}};
   for (File& file : *files) {
     if (!file.text.empty()) continue;
-    const std::string path = places.sources + "/" + file.name;
+    const std::string path = places.sources + (&file == &files->front() ? "/gpu/device/" : "/") + file.name;
     if (!ReadFile(path, &file.text)) return "the package lacks " + path + "; install eventops again";
   }
   return "";
