@@ -117,7 +117,7 @@ CALL = """
 import eventops as nn
 from eventops.core import cuda
 for has_plugin in (False, True):
-    gpu._has_plugin = lambda: has_plugin
+    cuda._has_plugin = lambda: has_plugin
     cuda.unavailable.cache_clear()
     try:
         nn.EventLinear(2, 2, 1.0, backend="gpu")
