@@ -16,6 +16,7 @@ from .arguments import (
     untraced,
 )
 from .backends.reference import accumulator
+from .byte_order import native
 from .delay_products import step_p, swap_p
 from .delay_table import LONGEST, MOST_SLOTS, delay_table
 from .messages import applied, shown
@@ -285,7 +286,7 @@ class Delayed(Operator):
     def _checked(self, call, state, lead, dtype):
         """The two arrays of a state, or the error that says why it is none."""
         try:
-            ring, position = state
+            ring, position = (native(x) if isinstance(x, np.ndarray) else x for x in state)
             found = (ring.shape, ring.dtype, position.shape, position.dtype)
         except (TypeError, ValueError, AttributeError):
             raise TypeError(

@@ -9,6 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from . import random
 from .arguments import array, weight_array
 from .build_rows import Entries, build
+from .byte_order import native
 from .convert import chosen
 from .csr import Rows, n_tiles, tile_width
 from .operator import generated_weights
@@ -187,11 +188,11 @@ def dense_weight(call, layout, weight, shape, dtype, seed) -> jax.Array:
     elif isinstance(weight, jax.Array) and not weight.is_fully_addressable:
         return jax.jit(make, out_shardings=sharding)(weight)
     elif np.ndim(weight) == 2:
-        made = jax.eval_shape(make, weight)
+        given = native(weight)
+        made = jax.eval_shape(make, given)
 
         def piece(index):
-            part = np.asarray(weight)[index]
-            values = random.apart(lambda: array(call, "weight", part, made.dtype))
+            values = random.apart(lambda: array(call, "weight", given[index], made.dtype))
             return np.asarray(jax.lax.convert_element_type(values, made.dtype))
 
         return layout.place(shape, layout.matrix(), piece)

@@ -141,13 +141,7 @@ def _times(weight, counts):
 
 def placed(array: np.ndarray) -> jax.Array:
     """Where the user's other arrays are. An array of :func:`eventops.build_rows.aligned` is not copied."""
-    x64 = jax.config.jax_enable_x64  # which another thread may not have
-
-    def put():
-        with jax.enable_x64(x64):
-            return jax.device_put(array)
-
-    return random.placed(random.apart(put))
+    return random.placed(random.apart(lambda: jax.device_put(array)))
 
 
 def rows_of(built: Built, n_in: int, n_out: int) -> Rows:

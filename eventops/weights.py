@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import quantiles
+from .byte_order import native
 from .messages import shown
 
 
@@ -53,7 +54,9 @@ def _number(call: str, name: str, value):
         finite = False
     if not finite:
         raise ValueError(f"{call}: {name}={shown(value)} must be finite")
-    return int(value) if isinstance(value, int) or np.asarray(value).dtype.kind in "iu" else value
+    if isinstance(value, int) or np.asarray(value).dtype.kind in "iu":
+        return int(value)
+    return native(value) if isinstance(value, np.ndarray) else value
 
 
 def _known(*values) -> bool:
