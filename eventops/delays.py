@@ -305,16 +305,14 @@ class Delayed(Operator):
         return ring, position
 
     def __repr__(self):
-        arrays = jax.tree.leaves(self)
-        if not all(
-            hasattr(x, "dtype") for x in arrays
-        ):  # while JAX moves placeholders through the tree
-            return f"Delayed({self.op!r})"
         if self.table is None:
             return f"Delayed({self.op!r}, delay={self.common})"
-        slots, bits = self.table.slots, 8 * self.table.codes.dtype.itemsize
-        delays = f"delay=per synapse[below {slots}, in {bits} bits with the post]"
-        return f"Delayed({self.op!r}, {delays}, nbytes={self.nbytes})"
+        try:
+            slots, bits = self.table.slots, 8 * self.table.codes.dtype.itemsize
+            delays = f"delay=per synapse[below {slots}, in {bits} bits with the post]"
+            return f"Delayed({self.op!r}, {delays}, nbytes={self.nbytes})"
+        except AttributeError:  # leaves that are no arrays have no sizes
+            return f"Delayed({self.op!r}, delay=per synapse)"
 
 
 def _shape_of(op) -> tuple[int, ...]:

@@ -10,6 +10,7 @@ from .arguments import spike_array, unit_events, weight_array
 from .backends.reference import combine
 from .csr import Rows
 from .memory import check_room
+from .messages import weights_shown
 from .plasticity import Plastic
 from .products import event_product
 from .quantiles import Quantiles
@@ -327,16 +328,14 @@ class Operator(Plastic):
         return str(self.n_synapses)
 
     def __repr__(self):
-        weight = self.weight
-        if not hasattr(weight, "dtype"):  # while JAX moves placeholders through the tree
-            return f"{type(self).__name__}({self.in_size}, {self.out_size}, weight={weight!r})"
-        kind = "homogeneous" if weight.ndim == 0 else "x".join(map(str, weight.shape))
-        kind = kind if self.law is None else f"{self.law.name}, generated"
+        kind = None if self.law is None else f"{self.law.name}, generated"
         parts = [str(self.in_size), str(self.out_size), *self._describe()]
-        parts.append(f"weight={weight.dtype}[{kind}]")
-        # A tree whose arrays were mapped to something else still has a repr.
-        if self.rows is None or getattr(self.rows.offsets, "ndim", 0) == 1:
-            parts.append(f"n_synapses={self._n_synapses_text()}, nbytes={self.nbytes}")
+        parts.append(f"weight={weights_shown(self.weight, kind)}")
+        try:
+            if self.rows is None or self.rows.offsets.ndim == 1:
+                parts.append(f"n_synapses={self._n_synapses_text()}, nbytes={self.nbytes}")
+        except AttributeError:
+            pass  # leaves that are no arrays have no sizes
         if self.float_as_event:
             parts.append("float_as_event=True")
         if self.backend is not None:

@@ -14,7 +14,7 @@ from .build_rows import build
 from .csr import Rows
 from .delays import Delayed
 from .entries import listed
-from .messages import shown
+from .messages import shown, weights_shown
 from .operator import Operator
 from .parts import Layout, Parts, dense_weight, sparse_weight
 from .products import result_dtype, warn_of_constants
@@ -295,16 +295,14 @@ class Sharded(Operator):
         where = f"{layout.n_parts} x {layout.axis!r}, split={layout.split!r}"
         if layout.batch:
             where += f", batch={layout.batch!r}"
-        weight = self.stacked.weight
-        if not isinstance(weight, jax.Array) or isinstance(weight, jax.core.Tracer):
-            return (
-                f"Sharded({type(self.stacked).__name__}, {self.in_size}, {self.out_size}, {where})"
-            )
-        kind = "homogeneous" if weight.ndim == 0 else "x".join(map(str, weight.shape))
         parts = [type(self.stacked).__name__, str(self.in_size), str(self.out_size)]
-        parts += [*self.stacked._describe(), f"weight={weight.dtype}[{kind}]"]
-        parts += [f"n_synapses={self.n_synapses}, nbytes={self.nbytes}", where]
-        return f"Sharded({', '.join(parts)})"
+        parts += [*self.stacked._describe(), f"weight={weights_shown(self.weight)}"]
+        parts.append(f"n_synapses={self.n_synapses}")
+        try:
+            parts[-1] += f", nbytes={self.nbytes}"
+        except AttributeError:
+            pass  # leaves that are traced or no arrays do not say where they are
+        return f"Sharded({', '.join([*parts, where])})"
 
 
 # Compiled once for an operator's sizes, also where the call is eager.
