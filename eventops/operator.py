@@ -5,7 +5,7 @@ from operator import attrgetter
 import jax
 import jax.numpy as jnp
 
-from . import random
+from . import places, random
 from .arguments import spike_array, unit_events, weight_array
 from .backends.reference import combine
 from .csr import Rows
@@ -86,7 +86,7 @@ class Operator(Plastic):
         rows = self.connections()
         if rows is None:
             return jnp.broadcast_to(self.weight, (self.in_size, self.out_size))
-        return rows.todense(self._weights(rows))
+        return places.moved(rows.todense(self._weights(rows)), places.of(self.weight))
 
     def _check_room_for_matrix(self, copies=1):
         check_room(
@@ -211,7 +211,8 @@ class Operator(Plastic):
     def connections(self) -> Rows | None:
         """The synapses: those that are stored, or for procedural storage drawn now. None if dense."""
         if self.rows is None and self.graph is not None:
-            return random.draw(self.graph, type(self).__name__)
+            rows = random.draw(self.graph, type(self).__name__)
+            return places.moved(rows, places.of(self.weight))
         return self.rows
 
     @property
@@ -263,6 +264,8 @@ class Operator(Plastic):
             check_weight(call, PROCEDURAL, weight, self._weight_shape())
         dtype = None if hasattr(weight, "dtype") else self.dtype
         new._put_weight(call, weight, dtype)
+        if not isinstance(weight, jax.Array):  # which its user has put somewhere
+            new._set(weight=places.moved(new.weight, places.of(self)))
         return new
 
     def __call__(self, spikes):
