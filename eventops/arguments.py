@@ -11,7 +11,7 @@ from . import backends
 from .byte_order import native, native_dtype
 from .memory import check_room
 from .messages import applied, shown
-from .weights import Law
+from .weights import Law, default_float
 
 
 @jax.custom_jvp
@@ -123,13 +123,13 @@ def as_dtype(call: str, dtype):
 
 
 def float_dtype(call: str, dtype, given) -> np.dtype:
-    """What values of dtype ``given`` are stored in: ``dtype``, or if that is None their own or float32."""
+    """What values of dtype ``given`` are stored in: ``dtype``, or if that is None their own or JAX's default."""
     if dtype is not None:
         dtype = as_dtype(call, dtype)
     elif given is not None and jnp.issubdtype(given, jnp.floating):
         dtype = jax.dtypes.canonicalize_dtype(native_dtype(given))
     else:
-        dtype = jnp.dtype(jnp.float32)
+        dtype = default_float()
     check_dtype(call, dtype)
     return dtype
 
@@ -202,7 +202,7 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
         check_dtype(call, dtype)
     if callable(weight):
         form = f"a number, an array or an initialiser f(key, shape, dtype) for shape {shape}, such as jax.nn.initializers.normal(0.1)"
-        key, kind = jax.random.key(seed), dtype or jnp.dtype(jnp.float32)
+        key, kind = jax.random.key(seed), dtype or default_float()
         sizes = " x ".join(map(str, shape))
         n_bytes = math.prod(shape) * kind.itemsize
         check_room(
@@ -215,11 +215,11 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
             f"{call}: {weight!r} generates weights for the synapses of a graph that the operator draws; pass a number, "
             "an array or an initialiser f(key, shape, dtype) here"
         )
-    weight = array(call, "weight", weight, dtype or jnp.dtype(jnp.float32))
+    weight = array(call, "weight", weight, dtype or default_float())
     if dtype is None:
         floating = jnp.issubdtype(weight.dtype, jnp.floating)
         strong = floating and not weight.weak_type
-        dtype = weight.dtype if strong else jnp.dtype(jnp.float32)
+        dtype = weight.dtype if strong else default_float()
     check_dtype(call, dtype)
     if jnp.issubdtype(weight.dtype, jnp.complexfloating):
         raise TypeError(f"{call}: weights must be real, not {weight.dtype}")

@@ -18,6 +18,11 @@ from .byte_order import native
 from .messages import shown
 
 
+def default_float() -> np.dtype:
+    """JAX's dtype for numbers that have none: float32, or under ``jax_enable_x64`` float64."""
+    return jnp.dtype(jnp.result_type(float))
+
+
 class Law:
     """Base of the laws: a location, a scale, and the quantiles of the standard law."""
 
@@ -36,7 +41,7 @@ class Law:
         if any(jnp.issubdtype(x.dtype, jnp.complexfloating) for x in pair):
             raise TypeError(f"{self!r}: weights must be real")
         floating = [x for x in pair if jnp.issubdtype(x.dtype, jnp.floating) and not x.weak_type]
-        dtype = jnp.result_type(*floating) if floating else jnp.dtype(jnp.float32)
+        dtype = jnp.result_type(*floating) if floating else default_float()
         return jnp.stack([x.astype(dtype) for x in pair])
 
 
