@@ -3,6 +3,7 @@
 from . import profiles, weights
 from .delays import Delayed
 from .distance_prob import EventDistanceProb
+from .exported import export_checks
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .fixed_total import EventFixedTotalNum
@@ -24,6 +25,7 @@ __all__ = [
     "EventSparse",
     "FixedNumConn",
     "Linear",
+    "export_checks",
     "profiles",
     "recommend",
     "sharded",

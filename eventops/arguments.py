@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import backends
+from .byte_order import native, native_dtype
 from .memory import check_room
 from .messages import applied, shown
-from .weights import Law
+from .weights import Law, default_float
 
 
 @jax.custom_jvp
@@ -75,7 +76,7 @@ def array(call: str, name: str, value, whole_as=None) -> jax.Array:
     if isinstance(value, jax.Array):
         return value
     try:
-        host = np.asarray(value)
+        host = native(value)
     except (TypeError, ValueError):  # a list with tracers in it, or no numbers
         host = None
     if host is not None and host.dtype.kind in "iu":
@@ -84,9 +85,13 @@ def array(call: str, name: str, value, whole_as=None) -> jax.Array:
         else:
             with np.errstate(over="ignore"):  # to inf in float16, as JAX does
                 value = host.astype(whole_as)
-    if value is not None:
+    # JAX reads no numbers in another byte order, neither in one array nor in a list of them.
+    numbers = host is not None and host.dtype.kind in "biufc"
+    for given in (value, host if numbers else None):
+        if given is None:
+            continue
         try:
-            return jnp.asarray(value)
+            return jnp.asarray(given)
         except (TypeError, ValueError):
             pass
         except OverflowError:  # a Python int that no dtype holds
@@ -110,7 +115,7 @@ def _check_held(call: str, name: str, whole: np.ndarray) -> None:
 
 def as_dtype(call: str, dtype):
     try:
-        return jnp.dtype(dtype)
+        return native_dtype(jnp.dtype(dtype))
     except TypeError:
         raise TypeError(
             f"{call}: dtype={shown(dtype)} is not a dtype; use float16, bfloat16, float32 or float64"
@@ -118,13 +123,13 @@ def as_dtype(call: str, dtype):
 
 
 def float_dtype(call: str, dtype, given) -> np.dtype:
-    """What values of dtype ``given`` are stored in: ``dtype``, or if that is None their own or float32."""
+    """What values of dtype ``given`` are stored in: ``dtype``, or if that is None their own or JAX's default."""
     if dtype is not None:
         dtype = as_dtype(call, dtype)
     elif given is not None and jnp.issubdtype(given, jnp.floating):
-        dtype = jax.dtypes.canonicalize_dtype(given)
+        dtype = jax.dtypes.canonicalize_dtype(native_dtype(given))
     else:
-        dtype = jnp.dtype(jnp.float32)
+        dtype = default_float()
     check_dtype(call, dtype)
     return dtype
 
@@ -197,7 +202,7 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
         check_dtype(call, dtype)
     if callable(weight):
         form = f"a number, an array or an initialiser f(key, shape, dtype) for shape {shape}, such as jax.nn.initializers.normal(0.1)"
-        key, kind = jax.random.key(seed), dtype or jnp.dtype(jnp.float32)
+        key, kind = jax.random.key(seed), dtype or default_float()
         sizes = " x ".join(map(str, shape))
         n_bytes = math.prod(shape) * kind.itemsize
         check_room(
@@ -210,11 +215,11 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
             f"{call}: {weight!r} generates weights for the synapses of a graph that the operator draws; pass a number, "
             "an array or an initialiser f(key, shape, dtype) here"
         )
-    weight = array(call, "weight", weight, dtype or jnp.dtype(jnp.float32))
+    weight = array(call, "weight", weight, dtype or default_float())
     if dtype is None:
         floating = jnp.issubdtype(weight.dtype, jnp.floating)
         strong = floating and not weight.weak_type
-        dtype = weight.dtype if strong else jnp.dtype(jnp.float32)
+        dtype = weight.dtype if strong else default_float()
     check_dtype(call, dtype)
     if jnp.issubdtype(weight.dtype, jnp.complexfloating):
         raise TypeError(f"{call}: weights must be real, not {weight.dtype}")

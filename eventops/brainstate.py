@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from . import fixed_num, fixed_prob, linear
+from .messages import weights_shown
 
 __all__ = ["EventFixedNumConn", "EventFixedProb", "EventLinear", "FixedNumConn"]
 
@@ -46,7 +47,11 @@ class _Module(brainstate.nn.Module):
         return u.maybe_decimal(y * (u.get_unit(self.weight.value) * u.get_unit(x)))
 
     def __repr__(self):
-        return f"{type(self).__name__}({self.op!r}, unit={u.get_unit(self.weight.value)})"
+        try:
+            return f"{type(self).__name__}({self.op!r}, unit={u.get_unit(self.weight.value)})"
+        except Exception:  # a state can hold anything
+            sizes = f"{self.in_size}, {self.out_size}"
+            return f"{type(self).__name__}({sizes}, weight={weights_shown(self.weight.value)})"
 
 
 def _sizes(op) -> tuple[int, ...]:

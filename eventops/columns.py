@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import random
+from . import places, random
 from .backends import cpu
 from .csr import WIDEST_TILE, Columns, Rows, n_tiles
 
@@ -53,8 +53,8 @@ def make(rows: Rows, *, reference: bool = False) -> Columns:
     else:
         sort = _sort_native
     arrays = random.apart(lambda: sort(rows, tile))
-    with jax.ensure_compile_time_eval():
-        arrays = jax.device_put(arrays, rows.ptr.sharding)
+    where = places.of(rows)
+    arrays = random.placed(arrays) if where is None else places.moved(arrays, where)
     return Columns(*arrays, rows.n_in, rows.n_out, tile)
 
 

@@ -15,7 +15,8 @@ from .linear import EventLinear, Linear
 from .memory import check_room
 from .messages import shown
 from .operator import Operator
-from .sparse import placed, rows_of, sparse_operator
+from .places import of, placed
+from .sparse import rows_of, sparse_operator
 
 
 def to_scipy(op: Operator):
@@ -53,7 +54,7 @@ def to_bcoo(op: Operator):
     if dense:
         _known(call, op.weight)
         indptr, post, data = _csr_of_dense(call, np.asarray(op.weight), shape, 24)
-        data = placed(data)
+        data = placed(data, of(op))
     else:
         _check_listed(call, rows.n_synapses, op.dtype, 24)
         data = jnp.broadcast_to(op.weight, (rows.n_synapses,))
@@ -62,7 +63,7 @@ def to_bcoo(op: Operator):
     else:  # nothing to compile for every number of synapses
         indptr, post = (indptr, post) if dense else (rows.indptr(), rows.indices())
         pre = np.repeat(np.arange(op.in_size, dtype=np.int32), np.diff(indptr))
-        indices = placed(np.stack([pre, post], axis=1))
+        indices = placed(np.stack([pre, post], axis=1), of(op))
     return sparse.BCOO((data, indices), shape=shape, indices_sorted=True, unique_indices=dense)
 
 
@@ -187,8 +188,9 @@ def _rebuilt(call, op, entries: Entries) -> Operator:
     else:
         values = np.asarray(weight)
         built = build(entries, values, values.dtype)
-        weight = placed(built.values)
-    return sparse_operator(op, rows_of(built, entries.n_in, entries.n_out), weight)
+        weight = placed(built.values, of(op))
+    rows = rows_of(built, entries.n_in, entries.n_out, of(op))
+    return sparse_operator(op, rows, weight)
 
 
 def _keys(call, key):

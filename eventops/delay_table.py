@@ -9,6 +9,7 @@ import numpy as np
 
 from .build_rows import aligned
 from .csr import MAX_SYNAPSES, Rows
+from .places import placed
 
 LONGEST = 65535
 """Steps that a spike can be on its way."""
@@ -78,7 +79,9 @@ class DelayTable:
         return (self.codes // self.codes.dtype.type(self.tile)).astype(jnp.int32)
 
 
-def delay_table(call: str, rows: Rows | tuple[int, int], delays: np.ndarray) -> DelayTable:
+def delay_table(
+    call: str, rows: Rows | tuple[int, int], delays: np.ndarray, where=None
+) -> DelayTable:
     """The table of stored rows, or of a dense matrix of the given shape.
 
     Parameters
@@ -88,6 +91,8 @@ def delay_table(call: str, rows: Rows | tuple[int, int], delays: np.ndarray) -> 
     rows : Rows or (n_in, n_out)
     delays : array of int, shape (n_synapses,)
         In [0, 65535], at least one, in (pre, post) order.
+    where : Sharding, optional
+        Of the arrays of the table, from :func:`eventops.places.of`.
 
     Raises
     ------
@@ -118,7 +123,7 @@ def delay_table(call: str, rows: Rows | tuple[int, int], delays: np.ndarray) -> 
         there = slice(begin, begin + posts.size)
         codes[there] = delays[there].astype(np.int64) * tile + posts % tile
     ptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return DelayTable(jnp.asarray(ptr), jnp.asarray(codes), n_out, n_tiles, slots, tile)
+    return DelayTable(placed(ptr, where), placed(codes, where), n_out, n_tiles, slots, tile)
 
 
 def _chunks(rows, n_in, n_out):

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import places
 from .arguments import (
     as_dtype,
     check_dtype,
@@ -16,6 +17,7 @@ from .arguments import (
     untraced,
 )
 from .backends.reference import accumulator
+from .byte_order import native
 from .delay_products import step_p, swap_p
 from .delay_table import LONGEST, MOST_SLOTS, delay_table
 from .messages import applied, shown
@@ -105,7 +107,9 @@ class Delayed(Operator):
                 f"{call}: a sharded operator cannot have delays yet; pass the operator itself"
             )
         common, delays = _delays(call, op, delay)
-        table = None if delays is None else delay_table(call, _synapses_of(op), delays)
+        table = None
+        if delays is not None:
+            table = delay_table(call, _synapses_of(op), delays, places.of(op))
         self._set(op=op, common=common, table=table)
         if common is not None and common * op.out_size > MOST_SLOTS:
             raise ValueError(
@@ -134,7 +138,12 @@ class Delayed(Operator):
     @property
     def max_delay(self) -> int:
         """The longest delay in steps."""
-        return self.common if self.table is None else int(jnp.max(self.table.delays()))
+        if self.table is None:
+            return self.common
+        with (
+            jax.ensure_compile_time_eval()
+        ):  # which the delays of an operator that is no argument are
+            return int(jnp.max(self.table.delays()))
 
     @property
     def n_synapses(self) -> int:
@@ -154,7 +163,7 @@ class Delayed(Operator):
         """One matrix for each delay: shape (max_delay + 1, in_size, out_size), in the weights' dtype."""
         self._check_room_for_matrix(self.max_delay + 1)
         shape = (self.max_delay + 1, self.in_size, self.out_size)
-        dense = jnp.zeros(shape, self.dtype)
+        dense = places.zeros(shape, self.dtype, places.of(self))
         if self.table is None:
             return dense.at[-1].set(self.op.todense())
         rows = self.op.connections()
@@ -219,8 +228,9 @@ class Delayed(Operator):
         lead = tuple(static_int(call, "batch_shape", n) for n in sizes)
         if any(n < 0 for n in lead):
             raise ValueError(f"{call}: batch_shape={shown(batch_shape)} must not be negative")
-        ring = jnp.zeros((*lead, *self._ring_shape), accumulator(dtype))
-        return DelayState(ring, jnp.zeros(lead, jnp.int32))
+        where = places.of(self)
+        ring = places.zeros((*lead, *self._ring_shape), accumulator(dtype), where)
+        return DelayState(ring, places.zeros(lead, jnp.int32, where))
 
     def step(self, state, spikes):
         """Send spikes, and receive what is due.
@@ -285,7 +295,7 @@ class Delayed(Operator):
     def _checked(self, call, state, lead, dtype):
         """The two arrays of a state, or the error that says why it is none."""
         try:
-            ring, position = state
+            ring, position = (native(x) if isinstance(x, np.ndarray) else x for x in state)
             found = (ring.shape, ring.dtype, position.shape, position.dtype)
         except (TypeError, ValueError, AttributeError):
             raise TypeError(
@@ -304,16 +314,14 @@ class Delayed(Operator):
         return ring, position
 
     def __repr__(self):
-        arrays = jax.tree.leaves(self)
-        if not all(
-            hasattr(x, "dtype") for x in arrays
-        ):  # while JAX moves placeholders through the tree
-            return f"Delayed({self.op!r})"
         if self.table is None:
             return f"Delayed({self.op!r}, delay={self.common})"
-        slots, bits = self.table.slots, 8 * self.table.codes.dtype.itemsize
-        delays = f"delay=per synapse[below {slots}, in {bits} bits with the post]"
-        return f"Delayed({self.op!r}, {delays}, nbytes={self.nbytes})"
+        try:
+            slots, bits = self.table.slots, 8 * self.table.codes.dtype.itemsize
+            delays = f"delay=per synapse[below {slots}, in {bits} bits with the post]"
+            return f"Delayed({self.op!r}, {delays}, nbytes={self.nbytes})"
+        except AttributeError:  # leaves that are no arrays have no sizes
+            return f"Delayed({self.op!r}, delay=per synapse)"
 
 
 def _shape_of(op) -> tuple[int, ...]:
@@ -330,11 +338,13 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
     untraced(call, "delay", delay)
     if callable(delay):
         _check_stored(call, op)
-        key = jax.random.fold_in(jax.random.key(op.seed), 1)  # the key itself makes the weights
         shape = _shape_of(op)
         form = f"an int, an array of int or an initialiser f(key, shape, dtype) for shape {shape}"
         dtype = jnp.dtype(jnp.int32)
-        made = applied(call, "delay", delay, form, lambda: delay(key, shape, dtype))
+        # Also inside jit the delays are numbers: the size of the ring depends on them, and the key on nothing traced.
+        with jax.ensure_compile_time_eval():
+            key = jax.random.fold_in(jax.random.key(op.seed), 1)  # the key itself makes the weights
+            made = applied(call, "delay", delay, form, lambda: delay(key, shape, dtype))
         return _delays(f"{call}: the initialiser", op, made)
     delays = np.asarray(delay)
     if delays.dtype.kind not in "iu":

@@ -7,6 +7,7 @@ import numpy as np
 
 from .arguments import size, untraced
 from .build_rows import CHUNK, Entries
+from .byte_order import native
 from .messages import shown
 
 _FORMS = (
@@ -108,7 +109,7 @@ def _shape_of(call, matrix) -> tuple[int, int]:
 
 
 def _values(call, values) -> np.ndarray:
-    values = np.asarray(values)
+    values = native(values)
     if values.dtype.kind == "c":
         raise TypeError(f"{call}: weights must be real, not {values.dtype}")
     if values.dtype.kind not in "biuf" and values.dtype.name != "bfloat16":
@@ -118,7 +119,7 @@ def _values(call, values) -> np.ndarray:
 
 def _indices(call, name, values, n: int) -> np.ndarray:
     """A vector of integers in [0, n)."""
-    values = np.asarray(values)
+    values = native(values)
     if values.ndim != 1:
         raise ValueError(f"{call}: {name} indices of shape {values.shape} must be a vector")
     if values.size == 0:

@@ -5,11 +5,12 @@ from operator import attrgetter
 import jax
 import jax.numpy as jnp
 
-from . import random
+from . import places, random
 from .arguments import spike_array, unit_events, weight_array
 from .backends.reference import combine
 from .csr import Rows
 from .memory import check_room
+from .messages import weights_shown
 from .plasticity import Plastic
 from .products import event_product
 from .quantiles import Quantiles
@@ -85,7 +86,7 @@ class Operator(Plastic):
         rows = self.connections()
         if rows is None:
             return jnp.broadcast_to(self.weight, (self.in_size, self.out_size))
-        return rows.todense(self._weights(rows))
+        return places.moved(rows.todense(self._weights(rows)), places.of(self.weight))
 
     def _check_room_for_matrix(self, copies=1):
         check_room(
@@ -210,7 +211,8 @@ class Operator(Plastic):
     def connections(self) -> Rows | None:
         """The synapses: those that are stored, or for procedural storage drawn now. None if dense."""
         if self.rows is None and self.graph is not None:
-            return random.draw(self.graph, type(self).__name__)
+            rows = random.draw(self.graph, type(self).__name__)
+            return places.moved(rows, places.of(self.weight))
         return self.rows
 
     @property
@@ -262,6 +264,8 @@ class Operator(Plastic):
             check_weight(call, PROCEDURAL, weight, self._weight_shape())
         dtype = None if hasattr(weight, "dtype") else self.dtype
         new._put_weight(call, weight, dtype)
+        if not isinstance(weight, jax.Array):  # which its user has put somewhere
+            new._set(weight=places.moved(new.weight, places.of(self)))
         return new
 
     def __call__(self, spikes):
@@ -327,16 +331,14 @@ class Operator(Plastic):
         return str(self.n_synapses)
 
     def __repr__(self):
-        weight = self.weight
-        if not hasattr(weight, "dtype"):  # while JAX moves placeholders through the tree
-            return f"{type(self).__name__}({self.in_size}, {self.out_size}, weight={weight!r})"
-        kind = "homogeneous" if weight.ndim == 0 else "x".join(map(str, weight.shape))
-        kind = kind if self.law is None else f"{self.law.name}, generated"
+        kind = None if self.law is None else f"{self.law.name}, generated"
         parts = [str(self.in_size), str(self.out_size), *self._describe()]
-        parts.append(f"weight={weight.dtype}[{kind}]")
-        # A tree whose arrays were mapped to something else still has a repr.
-        if self.rows is None or getattr(self.rows.offsets, "ndim", 0) == 1:
-            parts.append(f"n_synapses={self._n_synapses_text()}, nbytes={self.nbytes}")
+        parts.append(f"weight={weights_shown(self.weight, kind)}")
+        try:
+            if self.rows is None or self.rows.offsets.ndim == 1:
+                parts.append(f"n_synapses={self._n_synapses_text()}, nbytes={self.nbytes}")
+        except AttributeError:
+            pass  # leaves that are no arrays have no sizes
         if self.float_as_event:
             parts.append("float_as_event=True")
         if self.backend is not None:

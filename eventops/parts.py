@@ -3,12 +3,14 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from . import random
 from .arguments import array, weight_array
 from .build_rows import Entries, build
+from .byte_order import native
 from .convert import chosen
 from .csr import Rows, n_tiles, tile_width
 from .operator import generated_weights
@@ -43,6 +45,12 @@ class Layout:
         """Of (in, out) matrices."""
         return PartitionSpec(*((None, self.axis) if self.split == "post" else (self.axis, None)))
 
+    def weights(self, ndim: int, dense: bool) -> PartitionSpec:
+        """Of a matrix, of stacked arrays, or of one number."""
+        if ndim == 0:
+            return PartitionSpec()
+        return self.matrix() if dense else PartitionSpec(self.axis)
+
     def window(self, part: int, n_in: int, n_out: int) -> random.Window:
         """The pre and post neurons of a part."""
         if self.split == "post":
@@ -65,6 +73,13 @@ class Layout:
     def place(self, shape, spec, piece) -> jax.Array:
         """Global array of ``piece(index)`` for the devices of this process."""
         return jax.make_array_from_callback(shape, NamedSharding(self.mesh, spec), piece)
+
+    def one_device(self) -> SingleDeviceSharding | None:
+        """Of arrays that are not split: a device of the mesh; None if the default one is among them."""
+        devices = self.mesh.local_devices
+        with jax.ensure_compile_time_eval():
+            default = jnp.zeros(()).sharding.device_set
+        return None if default & set(devices) else SingleDeviceSharding(devices[0])
 
     def everywhere(self, stacked: jax.Array) -> np.ndarray:
         """A stacked array on the host of every process."""
@@ -187,11 +202,11 @@ def dense_weight(call, layout, weight, shape, dtype, seed) -> jax.Array:
     elif isinstance(weight, jax.Array) and not weight.is_fully_addressable:
         return jax.jit(make, out_shardings=sharding)(weight)
     elif np.ndim(weight) == 2:
-        made = jax.eval_shape(make, weight)
+        given = native(weight)
+        made = jax.eval_shape(make, given)
 
         def piece(index):
-            part = np.asarray(weight)[index]
-            values = random.apart(lambda: array(call, "weight", part, made.dtype))
+            values = random.apart(lambda: array(call, "weight", given[index], made.dtype))
             return np.asarray(jax.lax.convert_element_type(values, made.dtype))
 
         return layout.place(shape, layout.matrix(), piece)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
-from . import closure, partition
+from . import closure, partition, places
 from .backends import IMPLEMENTATIONS, PLATFORMS, cpu, gpu
 from .backends.reference import accumulator
 from .csr import Rows
@@ -313,7 +313,7 @@ def event_product(
         dtype = accumulator(dtype)
     lead = spikes.shape[:-1]
     if empty or math.prod(shape) == 0 or math.prod(lead) == 0:
-        zeros = jnp.zeros((*lead, shape[1]), dtype)
+        zeros = places.zeros((*lead, shape[1]), dtype, places.of((weight, *graph, spikes)))
         return zeros if out_sharding is None else jax.sharding.reshard(zeros, out_sharding)
     if spikes.dtype != jnp.bool_:
         spikes = spikes.astype(accumulator(weight.dtype))

@@ -1,15 +1,15 @@
 """Connectivity that is given: a sparse or dense matrix, or a list of its entries."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import entries, random
+from . import entries
 from .arguments import common, float_dtype, weight_array
 from .build_rows import Built, build, check_sizes
 from .csr import Rows
 from .messages import shown
 from .operator import Operator
+from .places import placed
 
 _SUM, _KEEP = "sum", "keep"
 
@@ -47,7 +47,7 @@ class EventSparse(Operator):
         input stays that of the value, so that a surrogate gradient passes.
     dtype : dtype, optional
         Of the stored weights: float16, bfloat16, float32 or float64. By default that of floating entries,
-        else float32.
+        else JAX's default, float32 or under ``jax_enable_x64`` float64.
     backend : {None, 'cpu', 'reference'}
         None takes the default of the device that the call runs on. A backend that is named runs or raises.
 
@@ -139,20 +139,9 @@ def _times(weight, counts):
     return (weight.astype(wide) * placed(counts).astype(wide)).astype(weight.dtype)
 
 
-def placed(array: np.ndarray) -> jax.Array:
-    """Where the user's other arrays are. An array of :func:`eventops.build_rows.aligned` is not copied."""
-    x64 = jax.config.jax_enable_x64  # which another thread may not have
-
-    def put():
-        with jax.enable_x64(x64):
-            return jax.device_put(array)
-
-    return random.placed(random.apart(put))
-
-
-def rows_of(built: Built, n_in: int, n_out: int) -> Rows:
-    """The rows that were built."""
-    return Rows(placed(built.ptr), placed(built.offsets), n_in, n_out, built.tile)
+def rows_of(built: Built, n_in: int, n_out: int, where=None) -> Rows:
+    """The rows that were built, in the place that :func:`eventops.places.of` gives."""
+    return Rows(placed(built.ptr, where), placed(built.offsets, where), n_in, n_out, built.tile)
 
 
 def sparse_operator(like: Operator, rows: Rows, weight) -> EventSparse:

@@ -68,7 +68,7 @@ def build(cache: pathlib.Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(folder / "launch.so"))
     library.EmulationSetup(str(folder).encode())
     library.EmulationLaunches.restype = ctypes.c_int64
-    for name in gpu._HANDLERS:
+    for name in gpu.HANDLERS:
         handler = jax.ffi.pycapsule(getattr(library, f"EventopsGpu{name}"))
         jax.ffi.register_ffi_target(gpu.target(name), handler, platform="cpu")
     return library

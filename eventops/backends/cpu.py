@@ -14,7 +14,7 @@ import eventops
 
 from .reference import accumulator
 
-_HANDLERS = (
+HANDLERS = (
     "DenseForward",
     "DenseSpikeCotangent",
     "DenseWeightCotangent",
@@ -76,7 +76,7 @@ def _load_once() -> tuple[ctypes.CDLL | None, str | None]:
     except OSError as error:
         return None, f"the native library does not load ({error}); {HOW_TO_BUILD}"
     library.EventopsIsa.restype = ctypes.c_char_p
-    for name in _HANDLERS:
+    for name in HANDLERS:
         handler = jax.ffi.pycapsule(getattr(library, f"Eventops{name}"))
         jax.ffi.register_ffi_target(target(name), handler, platform="cpu")
     return library, None

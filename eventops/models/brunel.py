@@ -95,7 +95,7 @@ def step(net: Network, state: State) -> tuple[State, jax.Array]:
     spikes_outside = jnp.sum(bits[:, None] < net.external[None, :], axis=1, dtype=jnp.int32)
     arriving = state.sent[state.turn]
     jumps = net.exc(arriving[:n_exc]) + net.inh(arriving[n_exc:])
-    v = state.v * jnp.exp(-DT / TAU) + jumps + spikes_outside.astype(jnp.float32) * net.jump
+    v = state.v * jnp.exp(-DT / TAU) + jumps + spikes_outside.astype(jumps.dtype) * net.jump
     v = jnp.where(state.refractory > 0, V_RESET, v)
     spikes = v >= THRESHOLD
     v = jnp.where(spikes, V_RESET, v)

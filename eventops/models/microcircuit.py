@@ -100,7 +100,7 @@ def network(scale: float = 0.1, *, seed: int = 0, **options) -> Network:
     per_target = number / full[:, None]  # synapses of a target neuron from each population
     mean = WEIGHT * np.where(np.arange(8) % 2, INHIBITION, 1.0) * np.ones((8, 1))
     mean[0, 2] *= 2
-    rng = np.random.default_rng(seed)
+    rng, dtype = np.random.default_rng(seed), jnp.result_type(float)
     blocks = {}
     for target, source in np.ndindex(8, 8):
         k = round(per_target[target, source] * scale * n[target])
@@ -115,13 +115,13 @@ def network(scale: float = 0.1, *, seed: int = 0, **options) -> Network:
             seed=64 * seed + 8 * target + source,
         )
         w = mean[target, source] / np.sqrt(scale)
-        weight = rng.normal(w, RELATIVE_DEVIATION * abs(w), k).astype(np.float32)
+        weight = rng.normal(w, RELATIVE_DEVIATION * abs(w), k).astype(dtype)
         # A weight keeps the sign of its source.
         weight = np.maximum(weight, 0) if w > 0 else np.minimum(weight, 0)
         mu, sigma = DELAY[POPULATIONS[source][-1]]
         delay = np.maximum(1, np.rint(rng.normal(mu, sigma, k) / DT)).astype(np.int16)
         blocks[target, source] = draw.rows.indptr(), draw.rows.indices(), weight, delay
-    pre, post, weight, delay = _together(blocks, first)
+    pre, post, weight, delay = _together(blocks, first, dtype)
     shape = (int(first[-1]),) * 2
     op = EventSparse((pre, post, weight), shape=shape, duplicates="keep", **options)
     # Spikes are handed on in the step after they were fired, which is the first step of their delay.
@@ -139,11 +139,11 @@ def network(scale: float = 0.1, *, seed: int = 0, **options) -> Network:
         synapses,
         jnp.asarray(external[each]),
         float(WEIGHT / np.sqrt(scale)),
-        jnp.asarray(current[each], jnp.float32),
+        jnp.asarray(current[each], dtype),
     )
 
 
-def _together(blocks: dict, first: np.ndarray) -> tuple[np.ndarray, ...]:
+def _together(blocks: dict, first: np.ndarray, dtype) -> tuple[np.ndarray, ...]:
     """Synapses of all pairs of populations as arrays in (pre, post) order: pre, post, weight, delay.
 
     They are put in their places and not sorted, and a block is dropped when it is done: the full circuit has 3e8.
@@ -153,7 +153,7 @@ def _together(blocks: dict, first: np.ndarray) -> tuple[np.ndarray, ...]:
         degree[first[source] : first[source + 1], target] = np.diff(ptr)
     start = (np.cumsum(degree) - degree.ravel()).reshape(degree.shape)
     total = int(degree.sum())
-    post, weight = np.empty(total, np.int32), np.empty(total, np.float32)
+    post, weight = np.empty(total, np.int32), np.empty(total, dtype)
     delay = np.empty(total, np.int16)
     for target, source in list(blocks):
         ptr, posts, weights, delays = blocks.pop((target, source))
@@ -186,7 +186,7 @@ def step(net: Network, state: State) -> tuple[State, jax.Array]:
     key, draw = jax.random.split(state.key)
     bits = jax.random.bits(draw, v.shape, jnp.uint32)
     outside = jnp.sum(bits[:, None] < net.external, axis=1, dtype=jnp.int32)
-    i = state.i * decay_i + arriving + outside.astype(jnp.float32) * net.jump
+    i = state.i * decay_i + arriving + outside.astype(arriving.dtype) * net.jump
     spikes = v >= V_THRESHOLD
     v = jnp.where(spikes, V_RESET, v)
     pause = jnp.int16(round(REFRACTORY / DT))
