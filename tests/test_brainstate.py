@@ -1,12 +1,18 @@
 """`eventops.brainstate` against the installed BrainState: its classes, states, units and transformations."""
 
+import importlib.util
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-brainstate = pytest.importorskip("brainstate")
-u = pytest.importorskip("brainunit")
+from eventops.bench import foreign
+
+try:
+    brainstate, u = foreign.module("brainstate"), foreign.module("brainunit")
+except (foreign.Absent, foreign.Unable) as error:
+    pytest.skip(str(error), allow_module_level=True)
 
 import eventops  # noqa: E402
 import eventops.brainstate as nn  # noqa: E402
@@ -14,7 +20,9 @@ import eventops.brainstate as nn  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def _as_brainstate_expects():
-    """Its own code relies on JAX's standard promotion."""
+    """Its own code relies on JAX's standard promotion, and its products on numba or, where that is not there, on JAX."""
+    if importlib.util.find_spec("numba") is None:
+        foreign.module("brainevent").config.set_backend("cpu", "jax_raw")
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 

@@ -8,6 +8,7 @@ product (cuBLAS) and XLA's own scatter (backend ``reference``). The record is JS
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import math
@@ -20,7 +21,7 @@ import numpy as np
 
 import eventops as nn
 from eventops import backends
-from eventops.bench import machine, oracle, peers, stats
+from eventops.bench import foreign, machine, oracle, peers, stats
 from eventops.bench.timing import Method, interleave
 
 SETTINGS = {"rounds": 9, "warmup": 3, "min_sample_s": 0.005, "budget_s": 1.0, "give_up_s": 2.0}
@@ -94,8 +95,8 @@ def rivals(op, point) -> dict[str, tuple]:
         try:
             peer = peers.build(name, op, job)
             found[name] = (peer.data, peer.step)
-        except Exception as error:  # noqa: BLE001 - a peer that cannot is a fact about the peer
-            found[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        except (foreign.Absent, foreign.Unable) as error:
+            found[name] = str(error)
     return found
 
 
@@ -130,16 +131,19 @@ def measure(ways: dict, spikes: np.ndarray, steps: int) -> dict:
                     steps,
                 )
             run = functools.partial(_finished, function, data)
+            ours = name in backends.BACKENDS
             try:
-                run(arguments[0])
-            except Exception as error:  # noqa: BLE001
-                if name in backends.BACKENDS:
-                    raise
-                found.setdefault(name, {})[f"{mode}_problem"] = str(error).splitlines()[0][:200]
+                with contextlib.nullcontext() if ours else foreign.at_work(name):
+                    run(arguments[0])
+            except (foreign.Absent, foreign.Unable) as error:
+                found.setdefault(name, {})[f"{mode}_problem"] = str(error)
                 continue
-            methods.append(Method(name, run, arguments, divide))
+            methods.append(Method(name, run, arguments, divide, ours=ours))
         interleave(methods, SETTINGS)
         for method in methods:
+            if method.broken:
+                found.setdefault(method.name, {})[f"{mode}_problem"] = method.broken
+                continue
             seconds = [s for _, s in method.samples]
             found.setdefault(method.name, {})[mode] = stats.summary(seconds)["median"]
     return found

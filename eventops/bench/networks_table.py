@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..models import microcircuit
-from . import stats
+from . import newest, stats
 from .networks import MATCHED, OURS
 
 COLUMNS = [
@@ -51,7 +51,8 @@ def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
             row |= {"simulator": name, "status": one["status"], "reason": one["reason"]}
             row |= {key: one.get(key) for key in COLUMNS if key in one}
             row["populations"] = _populations(one.get("populations", {}))
-            row["versions"] = ", ".join(f"{k} {v}" for k, v in one.get("versions", {}).items())
+            versions = one.get("versions", {})
+            row["versions"] = newest.told(versions, versions.get("python"))
             if one["status"] == "ok":
                 row |= _times(one, ours)
             rows.append(row)

@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from . import devices, figures, findings, report_first, report_parts
+from . import devices, figures, findings, newest, report_first, report_parts
 from . import machine as this_machine
 from .figures_style import GRID, INK, PALETTE, PAPER, percent, si, times
 
@@ -109,7 +109,7 @@ def plain(value) -> str:
 def facts(machine: dict) -> list[tuple[str, str]]:
     """The machine in a few lines; whatever was not recorded is left out."""
     versions = machine.get("versions") or {}
-    have = ", ".join(f"{name} {v}" for name, v in versions.items() if v)
+    have = newest.told(versions, machine.get("python"))
     lack = ", ".join(name for name, v in versions.items() if not v)
     caches = machine.get("caches") or {}
     threads = machine.get("threads") or {}
@@ -140,6 +140,13 @@ def facts(machine: dict) -> list[tuple[str, str]]:
         "Run at": machine.get("generated_at"),
     }
     return [(name, str(text)) for name, text in lines.items() if text not in (None, "")]
+
+
+def measured(machine: dict) -> str:
+    """The versions of the peers and of what they run on, each with what is newer."""
+    versions = machine.get("versions") or {}
+    known = {name: version for name, version in versions.items() if name in newest.NEWEST}
+    return newest.told(known, machine.get("python"))
 
 
 def commits(jobs: pd.DataFrame) -> list[str]:
@@ -296,6 +303,8 @@ def write(
         sections=[s for s in SECTIONS if s[0] not in empty],
         devices=both,
         facts=facts(machine),
+        measured=measured(machine),
+        drawn_by=newest.told((generators or {}).get("versions", {}), machine.get("python")),
         title=title(machine, config),
         machine=machine,
         config=config,

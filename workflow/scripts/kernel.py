@@ -1,6 +1,6 @@
 """Verify and time one job beyond single products."""
 
-from eventops.bench import alone, kernel_jobs, log, record
+from eventops.bench import alone, apart, kernel_jobs, log, record
 from eventops.bench import machine as this_machine
 
 with log.to_file(snakemake.log[0]):
@@ -8,7 +8,7 @@ with log.to_file(snakemake.log[0]):
     path = snakemake.input.machine
     this_machine.check_alike(record.load(path, "machine"), path)
     with alone.on_this_machine() as span:
-        result = kernel_jobs.run(snakemake.params.job)
+        result = apart.run(lambda: kernel_jobs.run(snakemake.params.job))
         for case in result["cases"]:
             print(*(case[key] for key in ("what", "method", "status", "reason", "worst")))
         print(result["status"], result["reason"], f"{result['duration_s']:.1f} s")

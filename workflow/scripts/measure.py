@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from eventops.bench import alone, log, measure, progress, record
+from eventops.bench import alone, apart, log, measure, progress, record
 from eventops.bench import machine as this_machine
 
 with log.to_file(snakemake.log[0]) as tell:
@@ -20,7 +20,7 @@ with log.to_file(snakemake.log[0]) as tell:
     at = progress.Progress(tell, job["id"], folder, int(total) if total else None)
     # The record is written before another may start, which may be the same job of the run that resumes this one.
     with alone.on_this_machine() as span:
-        result = measure.run(job, verified, machine.get("memory_bytes"), at)
+        result = apart.run(lambda: measure.run(job, verified, machine.get("memory_bytes"), at))
         for point in result["points"]:
             print(*(point[key] for key in ("rate", "batch", "mode", "method", "status", "reason")))
         result |= {"machine": machine, "code": snakemake.params.code, "ran": span()}
