@@ -6,7 +6,8 @@ min_version("9.12.0")
 
 if "sweep" not in config:
 
-    configfile: "config/config.yaml"
+    # Beside this file, wherever it is run from; results go under the working directory.
+    configfile: workflow.source_path("config/config.yaml")
 
 
 report: "workflow/report/workflow.rst"

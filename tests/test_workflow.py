@@ -163,7 +163,7 @@ def test_a_failed_verification_fails_the_run_after_the_report(own_copy):
         ({"measure": {"round": 3}}, "'round' was unexpected"),
         ({"verify": {"p": 3}}, "'p' was unexpected"),
         ({"sweep": [{**TINY["sweep"][1], "size": [3]}]}, "'size' was unexpected"),
-        ({"sweep": [{**TINY["sweep"][1], "rates": [0.1]}]}, "0.1 is not of type 'string'"),
+        ({"sweep": [{**TINY["sweep"][1], "rates": ["often"]}]}, "'often' does not match"),
         ({"sweep": [{**TINY["sweep"][1], "conn": [3]}]}, "dense and has no conn"),
         ({"devices": ["gpu"]}, "devices asks for 'gpu'"),
     ],

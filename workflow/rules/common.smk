@@ -3,13 +3,13 @@ import os
 import sys
 from pathlib import Path
 
+import yaml
 from snakemake.utils import validate
-
-validate(config, schema="../schemas/config.schema.yaml")
 
 from eventops import backends
 from eventops.bench import (
     alone,
+    config_numbers,
     fingerprint,
     machine,
     progress,
@@ -18,6 +18,10 @@ from eventops.bench import (
     unfinished,
 )
 from snakemake.exceptions import WorkflowError
+
+SCHEMA = Path(workflow.source_path("../schemas/config.schema.yaml"))
+config_numbers.read(config, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+validate(config, schema=str(SCHEMA))
 
 # Snakemake starts scripts by a line for the shell in which the interpreter stands as it is.
 if set(" \t'\"\\$&;()") & set(sys.executable):
@@ -40,6 +44,8 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error))
 
+# For workflow/envs/eventops.post-deploy.sh.
+os.environ.update(EVENTOPS_SOURCE=str(workflow.basedir))
 # For the line that says how far a measurement is.
 os.environ[progress.TOTAL] = str(len(JOBS))
 
