@@ -29,7 +29,7 @@ ADVICE = (
         "it needs more memory than there was: lower measure.memory_limit_gib, or leave its size out",
     ),
     (r"No space left|Disk quota|File too large", "free some disk space"),
-    (r"Read-only file system|Permission denied", "make the results folder writable"),
+    (r"\[Errno.*(Read-only file system|Permission denied)", "make the results folder writable"),
     (
         r"Fatal Python error|Segmentation fault",
         "native code crashed: please report it with the log",
