@@ -185,6 +185,15 @@ def run(
     return {"job": job, "simulators": found}
 
 
+def broken(result: dict[str, Any]) -> str:
+    """How our own simulation ended without a result; empty where it did not. The workflow tries it again.
+
+    One of the others that ends so is a row that says it.
+    """
+    ours = result["simulators"].get(OURS, {})
+    return ours["reason"] if ours.get("broke") else ""
+
+
 def miscounted(rate: float, watched: float) -> str:
     """Why a simulator's count of all spikes cannot be right beside those that it wrote down; empty where it can."""
     if abs(rate - watched) < 1 or max(rate, watched) < 2 * min(rate, watched):
@@ -201,6 +210,7 @@ def _ask(running, name, found, limit_s) -> dict[str, Any] | None:
     for status in ("failed", "skipped"):
         if status in answer:
             found[name] |= {"status": status, "reason": answer[status]}
+            found[name] |= {"broke": status == "failed"}
             running.pop(name).close()
             return None
     found[name] |= {key: value for key, value in answer.items() if key not in ("seconds", "spikes")}

@@ -11,7 +11,10 @@ from eventops.bench import (
     alone,
     config_numbers,
     fingerprint,
+    kept,
+    kernel_jobs,
     machine,
+    networks,
     progress,
     record,
     sweep,
@@ -46,9 +49,6 @@ except ValueError as error:
 
 # For workflow/envs/eventops.post-deploy.sh.
 os.environ.update(EVENTOPS_SOURCE=str(workflow.basedir))
-# For the line that says how far a measurement is.
-os.environ[progress.TOTAL] = str(len(JOBS))
-
 MACHINE = machine.slug() if config["machine"] == "auto" else config["machine"]
 RESULTS = f"{config['results']}/{MACHINE}"
 LOGS = f"{RESULTS}/logs"
@@ -57,6 +57,7 @@ VERDICT = f"{RESULTS}/verified.txt"
 TABLES = [
     f"{RESULTS}/tables/{name}.csv" for name in ("points", "jobs", "checks", "degrees")
 ]
+EARLIER = f"{RESULTS}/tables/earlier.csv"
 MACHINE_JSON = f"{RESULTS}/machine.json"
 GENERATORS_JSON = f"{RESULTS}/generators.json"
 
@@ -70,10 +71,26 @@ VERSIONS = {
     for name, version in machine.versions().items()
     if name not in ("pandas", "seaborn", "snakemake")
 }
-VERIFY_CODE = fingerprint.of("verify")
-MEASURE_CODE = fingerprint.of("measure")
+CODES = {
+    "verify": fingerprint.of("verify"),
+    "record": fingerprint.of("measure"),
+    "kernel": fingerprint.of("kernel_jobs"),
+    "network": fingerprint.of("networks", files=("simulators/*", "../models/*")),
+}
 GENERATORS_CODE = fingerprint.of("generators")
 PAGE_CODE = fingerprint.of(files=("*.py", "templates/*"))
+
+# Results of a machine add up: the tables are also of what other configurations measured there, as long as it is of the
+# same code and versions, which is looked at as the tables are made.
+OWN = {
+    "record": JOBS,
+    "kernel": kernel_jobs.jobs(config),
+    "network": networks.jobs(config),
+}
+OTHERS = {kind: kept.others(RESULTS, kind, own) for kind, own in OWN.items()}
+TODAY = CODES | {"versions": VERSIONS}
+# For the line that says how far a measurement is.
+os.environ[progress.TOTAL] = str(len(JOBS) + len(OTHERS["record"]))
 
 
 wildcard_constraints:
