@@ -25,7 +25,8 @@ def write(folder, name, verified=None, measured=None):
 
 
 def network(folder, name, **changes):
-    one = {"status": "ok", "reason": "", "step_s": [1e-3], "rate_hz": 20.0}
+    one = {"status": "ok", "reason": "", "step_s": [1e-3] * 3, "rate_hz": 20.0}
+    one |= {"cv": 1.0, "correlation": 0.0}
     content = {"job": {"id": name, "model": "coba", "n": 400}, "simulators": {"eventops": one}}
     content |= {"code": "n", "versions": {"jax": "1"}} | changes
     record.write(folder / f"networks/{name}.json", "network", content)

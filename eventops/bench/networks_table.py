@@ -65,7 +65,9 @@ def read(path: Path) -> pd.DataFrame:
     """Read the table, with texts kept as text."""
     table = pd.read_csv(path)
     text = ["model", "simulator", "status", "reason", "populations", "versions"]
-    return table.assign(**{name: table[name].fillna("").astype(str) for name in text})
+    return table.assign(
+        **{name: table[name].astype(object).fillna("").astype(str) for name in text}
+    )
 
 
 def _populations(found: dict[str, float]) -> str:
