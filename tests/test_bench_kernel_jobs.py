@@ -104,7 +104,7 @@ def test_a_job_that_died_is_a_red_row(tmp_path, delays):
     jobs = {delays["job"]["id"]: delays["job"], "dead": delays["job"] | {"id": "dead"}}
     record.write(tmp_path / f"kernels/{delays['job']['id']}.json", "kernel", delays)
     sweep = bench_jobs.jobs({"operator": "EventLinear", "sizes": [50]})
-    said = unfinished.explain(sweep, tmp_path, "here", {}, jobs)
+    said = unfinished.explain({"record": sweep, "kernel": jobs}, tmp_path, "here", {})
     page = (tmp_path / "report.html").read_text()
     assert "dead: kernels wrote no record" in said and 'class="failed"' in page
     assert "4 delays" in page and "kernels wrote no record" in page

@@ -184,6 +184,15 @@ def run(
     return {"job": job, "simulators": found}
 
 
+def broken(result: dict[str, Any]) -> str:
+    """How our own simulation ended without a result; empty where it did not. The workflow tries it again.
+
+    One of the others that ends so is a row that says it.
+    """
+    ours = result["simulators"].get(OURS, {})
+    return ours["reason"] if ours.get("broke") else ""
+
+
 @contextlib.contextmanager
 def _or_out(running, name, found):
     """A simulator that breaks, in whatever way, is a row that says how, and takes no further part."""
@@ -191,7 +200,7 @@ def _or_out(running, name, found):
         yield
     except Exception as error:  # noqa: BLE001
         reason = str(error) if type(error) is RuntimeError else foreign.reason(error)
-        found[name] |= {"status": "failed", "reason": reason}
+        found[name] |= {"status": "failed", "reason": reason, "broke": True}
         if name in running:
             running.pop(name).close()
 

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -46,6 +47,7 @@ SECTIONS = (
     ("networks", "Networks"),
     ("machine", "Machine"),
     ("again", "Reproduce this"),
+    ("earlier", "Measured earlier"),
     ("rows", "Every row"),
 )
 
@@ -203,6 +205,15 @@ def _write_whole(text: str, out: Path) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
+def _at_most(config: dict, points: pd.DataFrame, added: int) -> dict:
+    """The configuration with the rounds of the others on the page, where they had more."""
+    if not added:
+        return config
+    measure = config.get("measure", {})
+    rounds = max(measure.get("rounds", 0), int(points["n_samples"].max()))
+    return {**config, "measure": {**measure, "rounds": rounds}}
+
+
 def write(
     points: pd.DataFrame,
     jobs: pd.DataFrame,
@@ -216,6 +227,8 @@ def write(
     decision: dict | None = None,
     networks: pd.DataFrame | None = None,
     kernels: pd.DataFrame | None = None,
+    earlier: pd.DataFrame | None = None,
+    own: Iterable[str] | None = None,
 ) -> None:
     """Write the report of one run.
 
@@ -241,6 +254,10 @@ def write(
         The table of `eventops.bench.networks_table.frame`; without rows the page has no such section.
     kernels : pandas.DataFrame, optional
         The table of `eventops.bench.kernels_table.frame`, likewise.
+    earlier : pandas.DataFrame, optional
+        The table of `eventops.bench.kept.earlier`: what stands apart, since other code or versions measured it.
+    own : iterable of str, optional
+        The jobs of this configuration; the page says how many others it has. All jobs by default.
 
     Raises
     ------
@@ -265,13 +282,18 @@ def write(
             (degrees, "degrees"),
             (networks, "networks"),
             (kernels, "kernels"),
+            (earlier, "earlier"),
         )
         if frame is not None and len(frame)
     ]
     whole = [] if networks is None else networks.to_dict("records")
     beyond = [] if kernels is None else kernels.to_dict("records")
+    apart = [] if earlier is None else earlier.to_dict("records")
+    for row in apart:
+        row["link"] = relative(row["record"], out)
+    added = 0 if own is None else len(set(jobs["job"]) - set(own))
     both = devices.crossovers(devices.compared(table)).to_dict("records")
-    optional = {"networks": whole, "kernels": beyond, "devices": both}
+    optional = {"networks": whole, "kernels": beyond, "devices": both, "earlier": apart}
     empty = {name for name, found in optional.items() if not found}
     job_rows = report_parts.job_rows(table, jobs)
     for row in job_rows:
@@ -279,7 +301,7 @@ def write(
         row["verified"] = row["link"].replace("/records/", "/verify/")
     page = environment().get_template("report.html.j2")
     text = page.render(
-        **report_first.first(table, view, jobs, checks, config),
+        **report_first.first(table, view, jobs, checks, _at_most(config, points, added)),
         **report_parts.answer(table, view),
         **report_parts.evidence(table, view, jobs, checks),
         rows=report_parts.rows(table, MOST_ROWS),
@@ -302,6 +324,8 @@ def write(
         else "",
         sections=[s for s in SECTIONS if s[0] not in empty],
         devices=both,
+        earlier=apart,
+        added=added,
         facts=facts(machine),
         measured=measured(machine),
         drawn_by=newest.told((generators or {}).get("versions", {}), machine.get("python")),

@@ -3,21 +3,28 @@ import os
 import sys
 from pathlib import Path
 
+import yaml
 from snakemake.utils import validate
-
-validate(config, schema="../schemas/config.schema.yaml")
 
 from eventops import backends
 from eventops.bench import (
     alone,
+    config_numbers,
     fingerprint,
+    kept,
+    kernel_jobs,
     machine,
+    networks,
     progress,
     record,
     sweep,
     unfinished,
 )
 from snakemake.exceptions import WorkflowError
+
+SCHEMA = Path(workflow.source_path("../schemas/config.schema.yaml"))
+config_numbers.read(config, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+validate(config, schema=str(SCHEMA))
 
 # Snakemake starts scripts by a line for the shell in which the interpreter stands as it is.
 if set(" \t'\"\\$&;()") & set(sys.executable):
@@ -40,9 +47,8 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error))
 
-# For the line that says how far a measurement is.
-os.environ[progress.TOTAL] = str(len(JOBS))
-
+# For workflow/envs/eventops.post-deploy.sh.
+os.environ.update(EVENTOPS_SOURCE=str(workflow.basedir))
 MACHINE = machine.slug() if config["machine"] == "auto" else config["machine"]
 RESULTS = f"{config['results']}/{MACHINE}"
 LOGS = f"{RESULTS}/logs"
@@ -51,6 +57,7 @@ VERDICT = f"{RESULTS}/verified.txt"
 TABLES = [
     f"{RESULTS}/tables/{name}.csv" for name in ("points", "jobs", "checks", "degrees")
 ]
+EARLIER = f"{RESULTS}/tables/earlier.csv"
 MACHINE_JSON = f"{RESULTS}/machine.json"
 GENERATORS_JSON = f"{RESULTS}/generators.json"
 
@@ -64,10 +71,26 @@ VERSIONS = {
     for name, version in machine.versions().items()
     if name not in ("pandas", "seaborn", "snakemake")
 }
-VERIFY_CODE = fingerprint.of("verify")
-MEASURE_CODE = fingerprint.of("measure")
+CODES = {
+    "verify": fingerprint.of("verify"),
+    "record": fingerprint.of("measure"),
+    "kernel": fingerprint.of("kernel_jobs"),
+    "network": fingerprint.of("networks", files=("simulators/*", "../models/*")),
+}
 GENERATORS_CODE = fingerprint.of("generators")
 PAGE_CODE = fingerprint.of(files=("*.py", "templates/*"))
+
+# Results of a machine add up: the tables are also of what other configurations measured there, as long as it is of the
+# same code and versions, which is looked at as the tables are made.
+OWN = {
+    "record": JOBS,
+    "kernel": kernel_jobs.jobs(config),
+    "network": networks.jobs(config),
+}
+OTHERS = {kind: kept.others(RESULTS, kind, own) for kind, own in OWN.items()}
+TODAY = CODES | {"versions": VERSIONS}
+# For the line that says how far a measurement is.
+os.environ[progress.TOTAL] = str(len(JOBS) + len(OTHERS["record"]))
 
 
 wildcard_constraints:

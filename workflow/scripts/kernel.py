@@ -13,5 +13,5 @@ with log.to_file(snakemake.log[0]):
             print(*(case[key] for key in ("what", "method", "status", "reason", "worst")))
         print(result["status"], result["reason"], f"{result['duration_s']:.1f} s")
         result |= {"code": snakemake.params.code, "ran": span()}
-        result |= {"commit": this_machine.commit()}
+        result |= {"commit": this_machine.commit(), "versions": this_machine.versions()}
         record.write(snakemake.output[0], "kernel", result)

@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from eventops.bench import figures, figures_kernels, kernels_table, log, record, table
+from eventops.bench import figures, figures_kernels, kept, kernels_table, log, record, table
 
 with log.to_file(snakemake.log[0]):
-    frame = kernels_table.frame(record.load(path, "kernel") for path in snakemake.input)
+    given, results = snakemake.params, Path(snakemake.output.table).parent.parent
+    records = [record.load(path, "kernel") for path in snakemake.input.own]
+    records += [one for (one,) in kept.valid(results, "kernel", given.others, given.today)]
+    frame = kernels_table.frame(records)
     table.write(frame, snakemake.output.table)
     print(frame.to_string())
     folder = Path(snakemake.output.svg).parent

@@ -10,4 +10,8 @@ with log.to_file(snakemake.log[0]):
         result = networks.run(snakemake.params.job, snakemake.params.pythons)
     for name, one in result["simulators"].items():
         print(name, one["status"], one["reason"], one.get("rate_hz"), one["step_s"])
-    record.write(snakemake.output[0], "network", result | {"code": snakemake.params.code})
+    if said := networks.broken(result):
+        raise RuntimeError(f"{said} (in eventops' own simulation; the next run tries it again)")
+    result |= {"code": snakemake.params.code, "versions": machine.versions()}
+    result |= {"commit": machine.commit()}
+    record.write(snakemake.output[0], "network", result)

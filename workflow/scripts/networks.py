@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
-from eventops.bench import figures, figures_networks, log, networks_table, record, table
+from eventops.bench import figures, figures_networks, kept, log, networks_table, record, table
 
 with log.to_file(snakemake.log[0]):
-    records = [record.load(path, "network") for path in snakemake.input]
+    given, results = snakemake.params, Path(snakemake.output.table).parent.parent
+    records = [record.load(path, "network") for path in snakemake.input.own]
+    records += [one for (one,) in kept.valid(results, "network", given.others, given.today)]
     frame = networks_table.frame(records)
     table.write(frame, snakemake.output.table)
     print(frame.to_string())

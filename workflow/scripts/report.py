@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pandas as pd
-from eventops.bench import decide, kernels_table, log, networks_table, record, report, table
+from eventops.bench import decide, kept, kernels_table, log, networks_table, record, report, table
 
 with log.to_file(snakemake.log[0]):
     names = ("points", "jobs", "checks", "degrees")
@@ -15,6 +15,8 @@ with log.to_file(snakemake.log[0]):
         decision=decide.summary({name: pd.read_csv(snakemake.input[name]) for name in decided}),
         kernels=kernels_table.read(Path(snakemake.input.kernels)),
         networks=networks_table.read(Path(snakemake.input.networks)),
+        earlier=kept.read(snakemake.input.earlier),
+        own=snakemake.params.own,
         machine=record.load(snakemake.input.machine, "machine"),
         figures_dir=Path(snakemake.input.figures[0]).parent,
         config=snakemake.params.config,
