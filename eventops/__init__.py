@@ -7,6 +7,7 @@ from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .fixed_total import EventFixedTotalNum
 from .linear import EventLinear, Linear
+from .neurons import LIFCond, LIFDelta, LIFExp, NeuronState
 from .recommend import recommend
 from .sharded import sharded
 from .sparse import EventSparse
@@ -23,7 +24,11 @@ __all__ = [
     "EventLinear",
     "EventSparse",
     "FixedNumConn",
+    "LIFCond",
+    "LIFDelta",
+    "LIFExp",
     "Linear",
+    "NeuronState",
     "profiles",
     "recommend",
     "sharded",
