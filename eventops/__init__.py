@@ -8,6 +8,7 @@ from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .fixed_total import EventFixedTotalNum
 from .linear import EventLinear, Linear
+from .neurons import LIFCond, LIFDelta, LIFExp, NeuronState
 from .recommend import recommend
 from .sharded import sharded
 from .sparse import EventSparse
@@ -24,8 +25,12 @@ __all__ = [
     "EventLinear",
     "EventSparse",
     "FixedNumConn",
+    "LIFCond",
+    "LIFDelta",
+    "LIFExp",
     "Linear",
     "export_checks",
+    "NeuronState",
     "profiles",
     "recommend",
     "sharded",

@@ -70,6 +70,7 @@ QUICK = {
     "test_bench_measure": 2,
     "test_sharding": 4,
     "test_lattice": 6,
+    "test_neurons": 8,
     "test_random": 2,
     "test_random_statistics": 2,
     "test_rules_statistics": 2,

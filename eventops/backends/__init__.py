@@ -14,7 +14,7 @@ import functools
 from types import MappingProxyType
 
 from ..messages import shown
-from . import cpu, delayed_cpu, delayed_reference, gpu, reference
+from . import cpu, delayed_cpu, delayed_reference, gpu, neurons_cpu, neurons_reference, reference
 
 BACKENDS = ("reference", "cpu", "gpu", "gpu-atomics")
 # The platforms that a backend runs on; None for all. JAX's name of NVIDIA's is cuda.
@@ -64,6 +64,8 @@ IMPLEMENTATIONS = MappingProxyType(
         ("delayed", "swap", "cpu"): delayed_cpu.swap,
         ("delayed", "spike_cotangent", "cpu"): delayed_cpu.spike_cotangent,
         ("delayed", "weight_cotangent", "cpu"): delayed_cpu.weight_cotangent,
+        ("neurons", "step", "reference"): neurons_reference.step,
+        ("neurons", "step", "cpu"): neurons_cpu.step,
         ("dense", "update_on_pre", "reference"): reference.dense_update_on_pre,
         ("dense", "update_on_post", "reference"): reference.dense_update_on_post,
         ("rows", "update_on_pre", "reference"): reference.rows_update_on_pre,

@@ -43,6 +43,7 @@ HANDLERS = (
     "RowsTouchedOnPre",
     "RowsTouchedOnPost",
     "Replace",
+    "Neurons",
 )
 HOW_TO_BUILD = "install a C++17 compiler, then eventops again (pip install --force-reinstall ...)"
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "compact.h"
+#include "neurons.h"
 #include "numbers.h"
 #include "philox.h"
 
@@ -76,6 +77,10 @@ struct Kernels {
 
   // out[k] = the quantile that belongs to word 0 of block post[k] of a line, for k < n.
   void (*weights)(const PhiloxKey& key, const int32_t* post, int64_t n, const float* table, float* out);
+
+  // One step of n neurons; false if there is no loop for these channels. `each`: every neuron has a drive of its own.
+  bool (*neurons_f32)(const NeuronArrays<float>& arrays, int channels, bool conductance, bool each, int64_t n);
+  bool (*neurons_f64)(const NeuronArrays<double>& arrays, int channels, bool conductance, bool each, int64_t n);
 };
 
 // A table of quantiles (eventops/quantiles.py): parabolas over the fraction of a float32 number, 64 for each exponent
