@@ -344,6 +344,7 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
         )
     if delays.ndim:
         _check_stored(call, op)
+        delays = op._per_synapse(call, delays)
         if delays.shape != _shape_of(op):
             raise ValueError(
                 f"{call}: delays of shape {delays.shape} do not fit; use one number or shape {_shape_of(op)}"

@@ -293,8 +293,13 @@ class Operator(Plastic):
             self._set(graph=graph, rows=random.draw(graph, call) if sparse else None)
         self._put_weight(call, weight, dtype)
 
+    def _per_synapse(self, call, values):
+        """One value per synapse in (pre, post) order, where a subclass knows another form of them."""
+        return values
+
     def _put_weight(self, call, weight, dtype):
         """Check and keep a weight: an array, or what one is made from."""
+        weight = self._per_synapse(call, weight)
         if not isinstance(weight, Law) or self.graph is None:
             weight = weight_array(call, weight, self._weight_shape(), dtype, self.seed)
             if self.law is not None and weight.ndim == 0:
