@@ -233,7 +233,8 @@ def _pointers(call, indptr, n_lines, n) -> np.ndarray:
 def _from_bcoo(call, matrix, shape):
     indices, values = np.asarray(matrix.indices), _values(call, matrix.data)
     _same_length(call, indices=indices, weights=values)
-    padding = (indices >= np.array(shape, indices.dtype)).any(axis=1)
+    # One size at a time, as Python's integers: those of the indices' dtype may not hold it.
+    padding = (indices[:, 0] >= shape[0]) | (indices[:, 1] >= shape[1])
     if padding.any():
         indices, values = indices[~padding], values[~padding]
     pre, post = (_indices(call, *x) for x in zip(("pre", "post"), indices.T, shape))

@@ -128,6 +128,7 @@ class FixedNumConn(Operator):
         values = values.reshape(-1)
         if self._efferent_target == "post":
             return values
+        untraced(f"{call}, weights by post neuron", "the graph", self.rows.ptr)
         position = np.asarray(columns.make(self.rows).position)  # in (post, pre) order
         order = np.empty_like(position)
         order[position] = np.arange(position.size, dtype=position.dtype)
