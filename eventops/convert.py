@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .arguments import untraced
-from .build_rows import CHUNK, Entries, build, check_sizes
+from .build_rows import CHUNK, Entries, build, build_order, check_sizes
 from .csr import Rows
 from .delays import Delayed
 from .entries import of_dense
@@ -181,8 +181,7 @@ def _rebuilt(call, op, entries: Entries) -> Operator:
     if weight.ndim == 0:
         built = build(entries)
     elif isinstance(weight, jax.core.Tracer):
-        n = weight.shape[0]
-        built = build(entries, np.arange(n, dtype=np.int32), np.int32)
+        built = build_order(entries)
         weight = weight[built.values]
     else:
         values = np.asarray(weight)

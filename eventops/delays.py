@@ -17,7 +17,8 @@ from .arguments import (
 )
 from .backends.reference import accumulator
 from .delay_products import step_p, swap_p
-from .delay_table import LONGEST, MOST_SLOTS, delay_table
+from .delay_table import MOST_SLOTS, delay_table, whole_steps
+from .delayed_entries import FromEntries
 from .messages import applied, shown
 from .operator import Operator
 from .products import _bind, result_dtype, warn_of_constants
@@ -38,7 +39,7 @@ class DelayState(NamedTuple):
     position: jax.Array
 
 
-class Delayed(Operator):
+class Delayed(FromEntries, Operator):
     """An operator whose spikes arrive some steps later.
 
     Parameters
@@ -336,12 +337,7 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
         dtype = jnp.dtype(jnp.int32)
         made = applied(call, "delay", delay, form, lambda: delay(key, shape, dtype))
         return _delays(f"{call}: the initialiser", op, made)
-    delays = np.asarray(delay)
-    if delays.dtype.kind not in "iu":
-        raise TypeError(
-            f"{call}: delay must be in whole steps, an int or an array of integers, not {delays.dtype}; divide a time by "
-            "the time step and round it, jnp.round(time / dt).astype(int)"
-        )
+    delays = whole_steps(call, delay)
     if delays.ndim:
         _check_stored(call, op)
         delays = op._per_synapse(call, delays)
@@ -353,12 +349,6 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
     if delays.size == 0:
         return 0, None
     shortest, longest = int(delays.min()), int(delays.max())
-    if shortest < 0 or longest > LONGEST:
-        wrong = shortest if shortest < 0 else longest
-        raise ValueError(
-            f"{call}: a delay of {wrong} steps is not in [0, {LONGEST}]"
-            + ("; use a longer time step" if wrong > 0 else "")
-        )
     # An array of one number over and over is one number, which is cheaper.
     if shortest == longest:
         return longest, None

@@ -9,6 +9,7 @@ from . import random
 from .arguments import spike_array, unit_events, weight_array
 from .backends.reference import combine
 from .csr import Rows
+from .entry_order import Ordered
 from .memory import check_room
 from .plasticity import Plastic
 from .products import event_product
@@ -17,7 +18,7 @@ from .storage import PROCEDURAL, SPARSE, check_storage, check_weight
 from .weights import Law
 
 
-class Operator(Plastic):
+class Operator(Plastic, Ordered):
     """Base of the operators: a frozen pytree whose leaves are arrays and whose rest is static.
 
     A subclass lists its array attributes in ``_arrays`` and everything else in ``_static``.
