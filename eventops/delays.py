@@ -50,7 +50,8 @@ class Delayed(FromEntries, Operator):
         In steps, from 0 to 65,535. One number for all synapses; or one for each, an array of shape
         (n_synapses,) in (pre, post) order, and (in_size, out_size) for dense operators; or an initialiser
         ``f(key, shape, dtype)`` of such an array, with dtype int32 and a key made from the operator's seed (another
-        one than that of its weights).
+        one than that of its weights). Delays in another order, that of a file say: :meth:`from_entries`, or
+        ``op.entry_order(pre, post).to_synapses(delays)``.
 
     Raises
     ------

@@ -237,7 +237,7 @@ class Operator(Plastic, Ordered):
         ----------
         weight : array or law
             Shape () for homogeneous weights, else (in_size, out_size) for dense operators and
-            (n_synapses,), in (pre, post) order, for sparse ones. Floating; numbers that are not arrays
+            (n_synapses,), in (pre, post) order (see :meth:`entry_order`), for sparse ones. Floating; numbers that are not arrays
             take the present dtype. Or a law of :mod:`eventops.weights`, for an operator that draws its graph; where
             weights are generated, an array of shape (2,) has another location and scale of the same law.
 
