@@ -140,6 +140,14 @@ def test_weights_of_another_shape_are_refused(name):
         MISPLACED[name]()
 
 
+def test_a_dense_matrix_is_pre_by_post_at_equal_sizes_too():
+    weight = np.random.default_rng(0).normal(size=(30, 30)).astype(np.float32)
+    x = jnp.arange(30.0)
+    theirs = brainstate.nn.EventLinear(30, 30, weight, float_as_event=False)(x)
+    ours = nn.EventLinear(30, 30, weight, float_as_event=False)(x)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
 def test_one_number_in_an_array_is_one_number():
     one = nn.FixedNumConn(30, 30, 4, np.full(1, 0.5, np.float32) * u.mS)
     assert one.op.weight.ndim == 0 and u.get_unit(one(jnp.ones(30))) == u.mS
