@@ -73,8 +73,8 @@ class FromEntries:
         delay = whole_steps(call, delay)
         if delay.ndim and delay.shape != np.shape(entries[0]):
             raise ValueError(
-                f"{call}: delays of shape {delay.shape} do not fit {len(entries[0])} entries; pass one for each, or one "
-                "number"
+                f"{call}: delays of shape {delay.shape} do not fit pre of shape {np.shape(entries[0])}; pass one for each "
+                "entry, or one number"
             )
         options = dict(shape=shape, duplicates=duplicates, seed=seed, float_as_event=float_as_event)
         op = EventSparse(tuple(matrix), conn_weight, dtype=dtype, backend=backend, **options)

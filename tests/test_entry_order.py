@@ -254,7 +254,7 @@ REFUSED = {
     "three": (lambda: FROM((PRE, POST, DELAY), **SHAPE), TypeError, ["a tuple of 3", "conn_weight"]),
     "matrix": (lambda: FROM(np.eye(2)), TypeError, ["(pre, post, weight, delay)"]),
     "swapped": (lambda: FROM((PRE, POST, SAME, WEIGHT), **SHAPE), TypeError, ["whole steps"]),
-    "length": (lambda: FROM((PRE, POST, WEIGHT, DELAY[1:]), **SHAPE), ValueError, ["(5,)", "6 entries"]),
+    "length": (lambda: FROM((PRE, POST, WEIGHT, DELAY[1:]), **SHAPE), ValueError, ["(5,)", "pre of shape (6,)"]),
     "negative": (lambda: FROM((PRE, POST, WEIGHT, -DELAY), **SHAPE), ValueError, ["-5 steps"]),
     "no shape": (lambda: FROM((PRE, POST, WEIGHT, DELAY)), TypeError, ["shape=(in_size, out_size)"]),
     "traced": (
