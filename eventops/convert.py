@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .arguments import untraced
-from .build_rows import CHUNK, Entries, build, check_sizes
+from .build_rows import CHUNK, Entries, build, build_order, check_sizes
 from .csr import Rows
 from .delays import Delayed
 from .entries import of_dense
@@ -182,8 +182,7 @@ def _rebuilt(call, op, entries: Entries) -> Operator:
     if weight.ndim == 0:
         built = build(entries)
     elif isinstance(weight, jax.core.Tracer):
-        n = weight.shape[0]
-        built = build(entries, np.arange(n, dtype=np.int32), np.int32)
+        built = build_order(entries)
         weight = weight[built.values]
     else:
         values = np.asarray(weight)
@@ -232,12 +231,12 @@ def _neurons(call, side, key, n) -> np.ndarray | None:
                 f"{call}: a {side} mask of length {array.size} does not fit {n} neurons"
             )
         return np.flatnonzero(array)
-    array = array.astype(np.int64)
-    outside = (array < -n) | (array >= n)
+    outside = (array < -n) | (array >= n)  # before any conversion, which could wrap
     if outside.any():
         raise IndexError(
             f"{call}: {side} neuron {array[outside.argmax()]} is not among {n}, numbered from 0"
         )
+    array = array.astype(np.int64)
     return np.where(array < 0, array + n, array)
 
 

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .build_rows import aligned
+from .byte_order import native
 from .csr import MAX_SYNAPSES, Rows
 from .places import placed
 
@@ -77,6 +78,24 @@ class DelayTable:
     def delays(self) -> jax.Array:
         """The delay of each synapse in steps: int32, shape (n_synapses,)."""
         return (self.codes // self.codes.dtype.type(self.tile)).astype(jnp.int32)
+
+
+def whole_steps(call: str, delay) -> np.ndarray:
+    """Delays that a user passes, as an array of integers in range; or the error that says what to pass."""
+    delays = native(delay)
+    if delays.dtype.kind not in "iu" and delays.size:
+        raise TypeError(
+            f"{call}: delay must be in whole steps, an int or an array of integers, not {delays.dtype}; divide a time by "
+            "the time step and round it, jnp.round(time / dt).astype(int)"
+        )
+    shortest, longest = (int(delays.min()), int(delays.max())) if delays.size else (0, 0)
+    if shortest < 0 or longest > LONGEST:
+        wrong = shortest if shortest < 0 else longest
+        raise ValueError(
+            f"{call}: a delay of {wrong} steps is not in [0, {LONGEST}]"
+            + ("; use a longer time step" if wrong > 0 else "")
+        )
+    return delays
 
 
 def delay_table(

@@ -19,7 +19,8 @@ from .arguments import (
 from .backends.reference import accumulator
 from .byte_order import native
 from .delay_products import step_p, swap_p
-from .delay_table import LONGEST, MOST_SLOTS, delay_table
+from .delay_table import MOST_SLOTS, delay_table, whole_steps
+from .delayed_entries import FromEntries
 from .messages import applied, shown
 from .operator import Operator
 from .products import _bind, result_dtype, warn_of_constants
@@ -40,7 +41,7 @@ class DelayState(NamedTuple):
     position: jax.Array
 
 
-class Delayed(Operator):
+class Delayed(FromEntries, Operator):
     """An operator whose spikes arrive some steps later.
 
     Parameters
@@ -51,7 +52,8 @@ class Delayed(Operator):
         In steps, from 0 to 65,535. One number for all synapses; or one for each, an array of shape
         (n_synapses,) in (pre, post) order, and (in_size, out_size) for dense operators; or an initialiser
         ``f(key, shape, dtype)`` of such an array, with dtype int32 and a key made from the operator's seed (another
-        one than that of its weights).
+        one than that of its weights). Delays in another order, that of a file say: :meth:`from_entries`, or
+        ``op.entry_order(pre, post).to_synapses(delays)``.
 
     Raises
     ------
@@ -346,14 +348,10 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
             key = jax.random.fold_in(jax.random.key(op.seed), 1)  # the key itself makes the weights
             made = applied(call, "delay", delay, form, lambda: delay(key, shape, dtype))
         return _delays(f"{call}: the initialiser", op, made)
-    delays = np.asarray(delay)
-    if delays.dtype.kind not in "iu":
-        raise TypeError(
-            f"{call}: delay must be in whole steps, an int or an array of integers, not {delays.dtype}; divide a time by "
-            "the time step and round it, jnp.round(time / dt).astype(int)"
-        )
+    delays = whole_steps(call, delay)
     if delays.ndim:
         _check_stored(call, op)
+        delays = op._per_synapse(call, delays)
         if delays.shape != _shape_of(op):
             raise ValueError(
                 f"{call}: delays of shape {delays.shape} do not fit; use one number or shape {_shape_of(op)}"
@@ -362,12 +360,6 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
     if delays.size == 0:
         return 0, None
     shortest, longest = int(delays.min()), int(delays.max())
-    if shortest < 0 or longest > LONGEST:
-        wrong = shortest if shortest < 0 else longest
-        raise ValueError(
-            f"{call}: a delay of {wrong} steps is not in [0, {LONGEST}]"
-            + ("; use a longer time step" if wrong > 0 else "")
-        )
     # An array of one number over and over is one number, which is cheaper.
     if shortest == longest:
         return longest, None

@@ -9,6 +9,7 @@ from . import places, random
 from .arguments import spike_array, unit_events, weight_array
 from .backends.reference import combine
 from .csr import Rows
+from .entry_order import Ordered
 from .memory import check_room
 from .messages import weights_shown
 from .plasticity import Plastic
@@ -18,7 +19,7 @@ from .storage import PROCEDURAL, SPARSE, check_storage, check_weight
 from .weights import Law
 
 
-class Operator(Plastic):
+class Operator(Plastic, Ordered):
     """Base of the operators: a frozen pytree whose leaves are arrays and whose rest is static.
 
     A subclass lists its array attributes in ``_arrays`` and everything else in ``_static``.
@@ -238,7 +239,7 @@ class Operator(Plastic):
         ----------
         weight : array or law
             Shape () for homogeneous weights, else (in_size, out_size) for dense operators and
-            (n_synapses,), in (pre, post) order, for sparse ones. Floating; numbers that are not arrays
+            (n_synapses,), in (pre, post) order (see :meth:`entry_order`), for sparse ones. Floating; numbers that are not arrays
             take the present dtype. Or a law of :mod:`eventops.weights`, for an operator that draws its graph; where
             weights are generated, an array of shape (2,) has another location and scale of the same law.
 
@@ -297,8 +298,13 @@ class Operator(Plastic):
             self._set(graph=graph, rows=random.draw(graph, call) if sparse else None)
         self._put_weight(call, weight, dtype)
 
+    def _per_synapse(self, call, values):
+        """One value per synapse in (pre, post) order, where a subclass knows another form of them."""
+        return values
+
     def _put_weight(self, call, weight, dtype):
         """Check and keep a weight: an array, or what one is made from."""
+        weight = self._per_synapse(call, weight)
         if not isinstance(weight, Law) or self.graph is None:
             weight = weight_array(call, weight, self._weight_shape(), dtype, self.seed)
             if self.law is not None and weight.ndim == 0:

@@ -170,6 +170,11 @@ def rows_tile(rows: Rows, window: random.Window) -> int:
 def sparse_weight(call, layout, parts, weight, dtype, seed) -> jax.Array:
     """The weights of :func:`weight_array` for the whole graph, stacked by parts; () if homogeneous."""
     n_synapses = sum(parts.counts)
+    if np.ndim(weight) == 2:
+        raise ValueError(
+            f"{call}: a weight of shape {np.shape(weight)} does not fit a sharded operator; use a scalar or shape "
+            f"({n_synapses},) in (pre, post) order, which the weight of the same operator without sharded has"
+        )
 
     def make():
         if not isinstance(weight, Law) or isinstance(parts.graph, Rows):

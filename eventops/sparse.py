@@ -62,8 +62,9 @@ class EventSparse(Operator):
     Notes
     -----
     Synapses are stored like those of the random operators, sorted by (pre, post), 2 bytes each plus their
-    weights; ``with_weight`` takes that order. One number stays one number, unless it is summed over repeated
-    pairs. Sums of repeated entries are made in float64, in their order, from entries rounded to ``dtype``.
+    weights; ``with_weight``, delays and traces take that order, and :meth:`entry_order` takes them there from the
+    order of the entries, and back. Delays in that order: :meth:`eventops.Delayed.from_entries`. One number stays one
+    number, unless it is summed over repeated pairs. Sums of repeated entries are made in float64, in their order, from entries rounded to ``dtype``.
 
     A counting sort by pre neuron and tile, then a stable sort of each segment (Knuth 1998, sections 5.2 and
     5.2.5), in native code on all processors; rows that are sorted already are only copied. Beside the result
