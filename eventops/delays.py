@@ -19,6 +19,7 @@ from .backends.reference import accumulator
 from .delay_products import step_p, swap_p
 from .delay_table import MOST_SLOTS, delay_table, whole_steps
 from .delayed_entries import FromEntries
+from .entry_order import no_column
 from .messages import applied, shown
 from .operator import Operator
 from .products import _bind, result_dtype, warn_of_constants
@@ -338,6 +339,7 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
         dtype = jnp.dtype(jnp.int32)
         made = applied(call, "delay", delay, form, lambda: delay(key, shape, dtype))
         return _delays(f"{call}: the initialiser", op, made)
+    no_column(call, op, delay)
     delays = whole_steps(call, delay)
     if delays.ndim:
         _check_stored(call, op)
