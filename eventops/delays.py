@@ -21,6 +21,7 @@ from .byte_order import native
 from .delay_products import step_p, swap_p
 from .delay_table import MOST_SLOTS, delay_table, whole_steps
 from .delayed_entries import FromEntries
+from .entry_order import no_column
 from .messages import applied, shown
 from .operator import Operator
 from .products import _bind, result_dtype, warn_of_constants
@@ -348,6 +349,7 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
             key = jax.random.fold_in(jax.random.key(op.seed), 1)  # the key itself makes the weights
             made = applied(call, "delay", delay, form, lambda: delay(key, shape, dtype))
         return _delays(f"{call}: the initialiser", op, made)
+    no_column(call, op, delay)
     delays = whole_steps(call, delay)
     if delays.ndim:
         _check_stored(call, op)

@@ -157,6 +157,15 @@ class EntryOrder:
         return grouped[..., first]
 
 
+def no_column(call: str, op, values) -> None:
+    """Raise where values per synapse are a column of a table: that has the order of the table."""
+    if op.rows is not None and type(values).__name__ == "Series":  # of pandas or polars
+        raise TypeError(
+            f"{call}: a column of a table has the order of its lines, and synapses have (pre, post) order; pass "
+            "op.entry_order(pre, post).to_synapses(column), or column.to_numpy() if the lines have that order"
+        )
+
+
 class Ordered:
     """The part of an operator that knows other orders of its synapses."""
 

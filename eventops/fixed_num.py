@@ -115,6 +115,7 @@ class FixedNumConn(Operator):
         self._store(call, graph, conn_weight, dtype)
 
     def _per_synapse(self, call, values):
+        values = super()._per_synapse(call, values)
         if getattr(values, "ndim", 0) != 2 or self.rows is None:
             return values
         lines, n = line_shape(self), self.n_synapses

@@ -9,7 +9,7 @@ from . import places, random
 from .arguments import spike_array, unit_events, weight_array
 from .backends.reference import combine
 from .csr import Rows
-from .entry_order import Ordered
+from .entry_order import Ordered, no_column
 from .memory import check_room
 from .messages import weights_shown
 from .plasticity import Plastic
@@ -300,6 +300,7 @@ class Operator(Plastic, Ordered):
 
     def _per_synapse(self, call, values):
         """One value per synapse in (pre, post) order, where a subclass knows another form of them."""
+        no_column(call, self, values)
         return values
 
     def _put_weight(self, call, weight, dtype):

@@ -9,6 +9,7 @@ import numpy as np
 from . import columns, updates
 from .arguments import FLOATS, array, unit_events
 from .backends.reference import accumulator
+from .entry_order import no_column
 from .messages import applied, shown
 from .products import warn_of_constants
 
@@ -170,6 +171,7 @@ def _update(op, side, weight, spikes, trace, low, high, rule):
     call, other = f"{type(op).__name__}.update_on_{side}", "post" if side == "pre" else "pre"
     sizes = {"pre": op.in_size, "post": op.out_size}
     kind = _kind(op, call)
+    no_column(call, op, weight)
     weight = _weights(call, weight, op._weight_shape())
     dtype = accumulator(weight.dtype)
     spikes = _vector(call, f"{side}_spikes", spikes, sizes[side])

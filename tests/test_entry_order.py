@@ -320,6 +320,28 @@ def test_refused(name):
         assert fragment in str(caught.value), str(caught.value)
 
 
+def test_a_column_of_a_table_is_refused_where_the_stored_order_counts():
+    pd = pytest.importorskip("pandas")
+    table = pd.DataFrame(dict(pre=PRE, post=POST, weight=WEIGHT, delay=DELAY))
+    for call in (
+        lambda: nn.Delayed(KEPT, table.delay),
+        lambda: KEPT.with_weight(table.weight),
+        lambda: nn.EventFixedProb(3, 2, 1.0, table.weight),
+        lambda: nn.EventFixedNumConn(3, 2, 2, table.weight),
+        lambda: KEPT.update_on_pre(table.weight, np.ones(3, bool), np.ones(2)),
+        lambda: KEPT.update_on_post(table.weight, np.ones(2, bool), np.ones(3)),
+    ):
+        with pytest.raises(TypeError, match="a column of a table .*entry_order.*to_numpy"):
+            call()
+    # With their pairs columns are what is wanted; and in the stored order they can be passed as arrays.
+    op = nn.Delayed.from_entries(
+        (table.pre, table.post, table.weight, table.delay), duplicates="keep", **SHAPE
+    )
+    ordered = table.sort_values(["pre", "post"], kind="stable")
+    assert op.delay.tolist() == nn.Delayed(KEPT, ordered.delay.to_numpy()).delay.tolist()
+    assert bits(op.with_weight(ordered.weight.to_numpy()).weight) == bits(op.weight)
+
+
 def test_a_sharded_operator_is_gathered_first():
     mesh = jax.make_mesh((1,), ("x",))
     op = nn.sharded(nn.EventFixedNumConn, mesh, "x")(4, 6, 2, 0.5)
