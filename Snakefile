@@ -71,7 +71,7 @@ rule all:
 
 onstart:
     # Kept until this process ends, which lets go of it however it ends.
-    LOCK.append(only_run())
+    LOCK.extend(only_run())
     record.none_from_the_future(RESULTS)
 
 

@@ -226,15 +226,16 @@ def test_each_fault_is_a_red_row_and_the_rest_goes_on(project):
         assert f"records/{ids[name]}.json" in output
 
 
-def test_two_runs_in_one_folder(project):
+@pytest.mark.parametrize("folder", [".", "results/here"])
+def test_two_runs_in_one_folder(project, folder):
     """The second says so, and does nothing; a lock of a run that was killed does not last."""
-    held = alone.in_this_folder(project)
+    held = alone.in_this_folder(project / folder)
     code, output = snakemake(project, TINY, *ONLY_TABLES)
     assert code != 0 and "another run of the workflow is under way" in output
     assert f"process {os.getpid()}" in output and "wait until it has ended or stop it" in output
     assert not list((project / "results").rglob("*.json"))
     held.close()
-    alone.in_this_folder(project).close()
+    alone.in_this_folder(project / folder).close()
 
 
 @pytest.mark.skipif(

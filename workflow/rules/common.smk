@@ -101,10 +101,13 @@ LOCK = []
 
 
 def only_run():
-    """The lock that keeps a second run out of this folder. (Snakemake's own would outlive a run that is killed.)"""
+    """Locks that keep a second run out of this folder and of its results, which several may share.
+
+    (Snakemake's own would outlive a run that is killed.)
+    """
     try:
         record.check_folder(RESULTS)
-        return alone.in_this_folder(".")
+        return [alone.in_this_folder(folder) for folder in (".", RESULTS)]
     except (OSError, RuntimeError) as error:
         raise WorkflowError(str(error))
 
