@@ -84,6 +84,7 @@ def main(folder: Path, when: str) -> None:
     frames = (table.read(folder / "tables/points.csv", "points"), *frames[1:])
     record.write(folder / "machine.json", "machine", machine)
     assert table.failures(*frames[:2]) == []
+    assert found["kernel"]["versions"] == found["record"]["versions"]
     kernels = kernels_table.frame([found["kernel"]])
     assert kernels_table.failures(kernels) == []
     page = folder / "report.html"

@@ -10,6 +10,7 @@ import pytest
 from eventops.bench import (
     checks_time,
     figures_kernels,
+    foreign,
     kernel_cases,
     kernel_jobs,
     kernels_table,
@@ -94,7 +95,10 @@ def test_an_absent_peer_is_a_row(monkeypatch):
 
 @pytest.mark.nightly  # brainevent takes long to compile
 def test_updates_beside_brainevent():
-    pytest.importorskip("brainevent")
+    try:
+        foreign.brainevent()
+    except (foreign.Absent, foreign.Unable) as error:
+        pytest.skip(str(error))
     one = next(kernel_cases.plasticity(job(measure="plasticity")))
     worst, wrong = kernel_jobs.VERIFY["plasticity"](job(measure="plasticity"), one.subject)
     assert not wrong and worst <= 1 and set(one.calls) == {one.method, one.against}

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from eventops.bench import checks_time, foreign, kernel_cases, oracle
+from eventops.bench import checks_time, foreign, kernel_cases, machine, oracle
 from eventops.bench.timing import Method, interleave
 
 OURS = ("eventops", "delayed", "undelayed")
@@ -63,6 +63,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     """
     start = time.monotonic()
     result: dict[str, Any] = {"job": job, "status": "ok", "reason": "", "cases": []}
+    result["versions"] = machine.versions()
     verify = functools.cache(functools.partial(VERIFY[job["measure"]], job))
     try:
         for case in kernel_cases.CASES[job["measure"]](job):
