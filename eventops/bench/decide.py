@@ -120,7 +120,7 @@ def score(predicted: pd.DataFrame, table: pd.DataFrame) -> dict:
         "naive": int(table["first_of_ours_near"].sum()),
         "points": len(predicted),
         "error": float(np.exp(miss.median())),
-        "covered": float((miss <= cost.Z95 * predicted["spread"]).mean()),
+        "covered": float((miss <= cost.Z95 * cost.any_hour(predicted["spread"])).mean()),
         "passed": bool(table["near"].mean() >= ENOUGH),
     }
 
