@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from eventops import cost
+from eventops.bench import crossover
 
 NEAR = 1.15  # a predicted winner may be this much slower than the measured one
 ENOUGH = 0.9
@@ -135,35 +136,17 @@ def work(n_pre, n_post, prob, rate, batch=1, item=4.0, stored=0.0) -> cost.Work:
 
 
 def crossing(ours: cost.Curve, other: cost.Curve, n_pre, n_post, prob, **more) -> dict:
-    """The firing rate from which ``other`` is predicted to be faster than ``ours``.
+    """The firing rate from which ``other`` is predicted to stay faster than ``ours``: a row of `crossover`.
 
-    Returns
-    -------
-    dict
-        ``rate`` (NaN where there is none up to 1), ``low`` and ``high`` (where the 95 % interval of the ratio reaches 1)
-        and ``extrapolated``.
+    ``extrapolated`` says whether it lies beyond what was measured of either. The interval is that of the two methods in
+    one run.
     """
     asked = work(n_pre, n_post, prob, RATES, **more)
     (a, sa), (b, sb) = ours.predict(asked), other.predict(asked)
     lead, spread = b - a, cost.Z95 * np.hypot(sa, sb)
-    found = {
-        name: _falls(lead + sign * spread) for name, sign in (("rate", 0), ("low", -1), ("high", 1))
-    }
+    found = crossover.crossover(RATES, lead, lead - spread, lead + spread)
     at = work(n_pre, n_post, prob, found["rate"] if np.isfinite(found["rate"]) else 1.0, **more)
-    outside = bool(ours.outside(at).any() or other.outside(at).any())
-    return found | {"extrapolated": outside}
-
-
-def _falls(lead: np.ndarray) -> float:
-    """The rate from which the lead stays negative; NaN where the last one is not."""
-    if lead[-1] >= 0:
-        return math.nan
-    last = np.flatnonzero(lead >= 0)
-    if not last.size:
-        return float(RATES[0])
-    i = last[-1]
-    share = lead[i] / (lead[i] - lead[i + 1])
-    return float(np.exp(np.log(RATES[i]) + share * (np.log(RATES[i + 1]) - np.log(RATES[i]))))
+    return found | {"extrapolated": bool(ours.outside(at).any() or other.outside(at).any())}
 
 
 def sizes_of(rows: list[dict], most: int = 5) -> list[int]:
@@ -181,7 +164,6 @@ def mode_of(rows: list[dict]) -> str:
     return "scan" if any(r["mode"] == "scan" for r in rows) else "call"
 
 
-NO_ROOM, UNKNOWN = "does not fit", "unknown"
 CROSSOVERS = ["n", "prob", "mode", "than", "faster", "kind", "rate", "low", "high", "extrapolated"]
 PROBABILITIES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -202,9 +184,7 @@ def crossovers(
     """Above which firing rate a full matrix is faster than stored synapses (``than``: of which operators).
 
     One row for each size, connection probability and ``faster``: the dense product, or `EventLinear` on a full matrix; none
-    for what was not measured. ``kind`` is ``at`` (``rate``, with the ``low`` and ``high`` at which the 95 % interval of the
-    ratio reaches 1), ``never`` (not up to all inputs active), ``always`` (from the lowest rate on), ``does not fit`` (the
-    matrix, into memory) or ``unknown``: no answer from `eventops.recommend` either, or an interval from always to never.
+    for what was not measured. The outcomes are those of `crossover`; ``unknown`` is also what `eventops.recommend` has no answer to.
     """
     rows = []
     ours = curves.get((cost.OURS, "sparse", mode))
@@ -219,7 +199,9 @@ def crossovers(
             for prob in PROBABILITIES:
                 row = {"n": n, "prob": prob, "mode": mode, "than": than, "faster": name}
                 full = matrix_fits(n, memory_bytes)
-                rows.append(row | (_turn(ours, other, n, prob) if full else {"kind": NO_ROOM}))
+                rows.append(
+                    row | (_turn(ours, other, n, prob) if full else {"kind": crossover.NO_ROOM})
+                )
     return pd.DataFrame(rows, columns=CROSSOVERS)
 
 
@@ -227,12 +209,8 @@ def _turn(ours: cost.Curve, other: cost.Curve, n: int, prob: float) -> dict:
     """The crossover at one size and probability, and of which kind it is."""
     asked = work(n, n, prob, 1.0)
     if ours.never_varied(asked).any() or other.never_varied(asked).any():
-        return {"kind": UNKNOWN}
-    found = crossing(ours, other, n, n, prob)
-    if found["low"] == RATES[0] and math.isnan(found["high"]):
-        return found | {"kind": UNKNOWN}
-    always = found["rate"] == RATES[0]
-    return found | {"kind": "always" if always else "at" if found["rate"] > 0 else "never"}
+        return {"kind": crossover.UNKNOWN}
+    return crossing(ours, other, n, n, prob)
 
 
 def tables(points: pd.DataFrame, machine: dict) -> dict[str, pd.DataFrame]:
@@ -252,7 +230,7 @@ def summary(frames: dict[str, pd.DataFrame]) -> dict:
     ``untold`` says of which sizes too little was measured, and ``lowest`` is the rate that stands for always.
     """
     crossed = frames["crossovers"]
-    unknown, whole = crossed["kind"] == UNKNOWN, len(PROBABILITIES)
+    unknown, whole = crossed["kind"] == crossover.UNKNOWN, len(PROBABILITIES)
     untold = crossed[unknown].groupby(["faster", "n"], sort=False).size()
     return {
         "score": score(frames["holdout"], frames["contests"]),

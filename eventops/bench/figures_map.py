@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from eventops import cost
 
-from . import decide, predict
+from . import crossover, decide, predict
 from .figures_style import (
     INK,
     MARKERS,
@@ -142,7 +142,7 @@ def _fastest(ax, n, curves, look, handles) -> None:
 
 
 def _crossover(ax, n, curves, look, handles) -> None:
-    """Where the dense product becomes faster than stored synapses, with its 95 % band."""
+    """From where on the dense product stays faster than stored synapses, with its 95 % band."""
     ours, dense = curves.get((cost.OURS, "sparse")), curves.get((cost.DENSE, "dense"))
     if ours is None or dense is None:
         return
@@ -151,13 +151,18 @@ def _crossover(ax, n, curves, look, handles) -> None:
     untold = ours.never_varied(asked).any(axis=-1) | dense.never_varied(asked).any(axis=-1)
     if untold.all():
         return
-    lead, spread = np.where(untold, np.nan, b - a), cost.Z95 * np.hypot(sa, sb)
+    spread = cost.Z95 * np.hypot(sa, sb)
+    lead, low, high = (
+        np.where(untold, np.nan, crossover.stays(b - a + sign * spread)) for sign in (0, -1, 1)
+    )
     far = ours.outside(asked).any(axis=-1) | dense.outside(asked).any(axis=-1)
-    name = f"dense product overtakes {look[cost.OURS, 'sparse']['name']} (95 % band)"
-    least = np.nanargmin(lead)
-    if lead.flat[least] < spread.flat[least]:
-        ax.contourf(RATES, PROBS, lead / spread, levels=[-1, 1], colors=[INK], alpha=0.13)
-    if lead.flat[least] < 0 < np.nanmax(lead):
+    name = f"dense product stays faster than {look[cost.OURS, 'sparse']['name']} (95 % band)"
+    if np.nanmin(low) < 0 < np.nanmax(high):
+        # Between the crossovers of both ends of the interval, the smaller of the two distances is positive.
+        ax.contourf(
+            RATES, PROBS, np.minimum(-low, high), levels=[0, np.inf], colors=[INK], alpha=0.13
+        )
+    if np.nanmin(lead) < 0 < np.nanmax(lead):
         for outside, style in ((True, "--"), (False, "-")):
             shown = np.where(far == outside, lead, np.nan)
             ax.contour(

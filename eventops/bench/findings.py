@@ -11,6 +11,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from . import crossover
 from .table import POINT_COLUMNS
 
 OURS = "eventops"
@@ -26,6 +27,9 @@ OPERATORS = (
     "EventDistanceProb",
     "EventSparse",
 )
+
+ENDS = ("lo", "hi")
+ALIKE = "the two cannot be told apart"
 
 TEXT = [
     "machine",
@@ -224,47 +228,23 @@ def smallest(view: pd.DataFrame) -> dict[str, tuple[list[str], float]]:
     return found
 
 
-def crossing(rate: np.ndarray, ratio: np.ndarray) -> float | None:
-    """The first rate at which the ratio falls through 1, on a line in log-log; None if never."""
-    x, y = np.log(rate), np.log(ratio)
-    for i in range(len(x) - 1):
-        if y[i] >= 0 > y[i + 1]:
-            return float(np.exp(x[i] + (x[i + 1] - x[i]) * y[i] / (y[i] - y[i + 1])))
-    return None
-
-
 def crossovers(view: pd.DataFrame, peer: str = DENSE) -> pd.DataFrame:
-    """The firing rate above which ``peer`` is faster than eventops, one row per job.
+    """From which measured firing rate ``peer`` stays faster than eventops: a row of `crossover` for each job.
 
-    ``kind`` is ``at`` (between two measured rates: ``rate``, with ``low`` and ``high``
-    from the interval of the ratio), ``above`` (not reached up to ``rate``), ``below``
-    (slower already at the lowest rate, ``rate``) or ``unknown`` (``reason`` says why).
+    ``reason`` says why an outcome is ``unknown``.
     """
     rows = []
     for job, group in view.groupby("job", sort=False):
         row = {"job": job, "operator": group["operator"].iloc[0], "label": group["label"].iloc[0]}
-        row |= {"kind": "unknown", "rate": np.nan, "low": np.nan, "high": np.nan, "reason": ""}
         other = group[group["method"] == peer]
         good = other[(other["status"] == "ok") & other["ratio"].gt(0) & other["rate"].gt(0)]
         good = good.sort_values("rate")
-        if good.empty:
-            left_out = other[other["status"].isin(["skipped", "absent"])]
-            row["reason"] = "; ".join(r for r in left_out["reason"].unique() if r)
-        else:
-            rate = good["rate"].to_numpy()
-            at = crossing(rate, good["ratio"].to_numpy())
-            if good["ratio"].iloc[0] < 1:
-                row |= {"kind": "below", "rate": rate[0]}
-            elif at is None:
-                row |= {"kind": "above", "rate": rate[-1]}
-            else:
-                row |= {"kind": "at", "rate": at}
-                for side in ("lo", "hi"):
-                    bound = good[f"ratio_{side}"].to_numpy()
-                    if np.all(bound > 0):
-                        edge = crossing(rate, bound)
-                        row["low" if side == "lo" else "high"] = np.nan if edge is None else edge
+        low, high = (np.log(good[f"ratio_{end}"].where(good[f"ratio_{end}"] > 0)) for end in ENDS)
+        row |= crossover.crossover(good["rate"], np.log(good["ratio"]), low, high)
+        left_out = other[other["status"].isin(["skipped", "absent"])]
+        row["reason"] = "; ".join(r for r in left_out["reason"].unique() if r)
+        if len(good):
+            row["reason"] = ALIKE if row["kind"] == crossover.UNKNOWN else ""
         rows.append(row)
-    return pd.DataFrame(
-        rows, columns=["job", "operator", "label", "kind", "rate", "low", "high", "reason"]
-    )
+    columns = "job operator label kind rate low high first last reason".split()
+    return pd.DataFrame(rows, columns=columns)

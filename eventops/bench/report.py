@@ -22,7 +22,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from . import devices, figures, findings, report_first, report_parts
+from . import crossover, devices, figures, findings, report_first, report_parts
 from . import machine as this_machine
 from .figures_style import GRID, INK, PALETTE, PAPER, percent, si, times
 
@@ -179,7 +179,8 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     env.filters |= {"si": si, "percent": percent, "times": times, "plain": plain}
-    env.filters["number"] = report_parts.number
+    env.filters |= {"number": report_parts.number, "edge": crossover.edge}
+    env.filters["crossover"] = crossover.text
     return env
 
 

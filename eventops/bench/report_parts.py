@@ -11,8 +11,8 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from . import claims, findings, scaling, trust
-from .figures_cost import building, crossover_text, tint
+from . import claims, crossover, findings, scaling, trust
+from .figures_cost import building, tint
 from .figures_style import method_style, percent, si, times
 from .oracle import OTHER_GRAPH
 
@@ -27,7 +27,7 @@ CAPTIONS = {
     "speedup": "Time of each other method over that of eventops, with 95 % intervals",
     "roofline": "Bytes moved per second over those of a plain read of memory in the same rounds",
     "build": "Time to construct, to lower and compile, and of the first call",
-    "devices": "Time on the CPU and on the GPU against firing rate, and where the GPU overtakes",
+    "devices": "Time on the CPU and on the GPU against firing rate, and where the GPU stays faster",
     "degrees": "Degrees of the graphs of this run beside the exact law of their rule",
     "generators": "Degrees drawn by eventops and by other generators beside the exact law",
 }
@@ -79,8 +79,8 @@ def answer(table: pd.DataFrame, view: pd.DataFrame) -> dict:
                 "whole": next((c for c in by_rate.values() if pd.isna(c["rate"])), None),
                 "smallest": winners,
                 "bytes": least,
-                "crossover": crossover_text(turn),
-                "why": turn["reason"] if turn["kind"] == "unknown" else "",
+                "crossover": crossover.text(turn),
+                "why": turn["reason"],
             }
         )
     families = [(name, list(rows)) for name, rows in groupby(lines, key=lambda r: r["operator"])]
@@ -120,11 +120,11 @@ def _verdict(cells: pd.DataFrame, small: dict, view: pd.DataFrame) -> list[str]:
     if close:
         text.append(f"At {close} the two fastest cannot be told apart (≈).")
     turns = findings.crossovers(view)["kind"].value_counts()
-    known = sum(turns.get(kind, 0) for kind in ("at", "above", "below"))
+    overtaken = int(turns.get(crossover.AT, 0) + turns.get(crossover.ALWAYS, 0))
+    known = overtaken + int(turns.get(crossover.NEVER, 0))
     if known:
-        overtaken = known - turns.get("above", 0)
         text.append(
-            f"Within the rates measured, the dense product overtakes it in {overtaken} of "
+            f"Within the rates measured, the dense product stays faster from some rate on in {overtaken} of "
             f"{count(known, 'configuration')}."
         )
     least = sum(findings.OURS in winners for winners, _ in small.values())
