@@ -164,6 +164,12 @@ def mode_of(rows: list[dict]) -> str:
     return "scan" if any(r["mode"] == "scan" for r in rows) else "call"
 
 
+def stored_of(rows: list[dict], mode: str) -> float:
+    """Bytes of weight with each synapse that maps and crossovers are drawn for: none where one weight for all was measured."""
+    ours = [r for r in rows if cost.key_of(r) == (cost.OURS, "sparse", mode)]
+    return 4.0 if ours and all(r["weight"] != "homogeneous" for r in ours) else 0.0
+
+
 CROSSOVERS = ["n", "prob", "mode", "than", "faster", "kind", "rate", "low", "high", "extrapolated"]
 PROBABILITIES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -179,7 +185,12 @@ def operators(rows: list[dict], mode: str, form: str = "sparse") -> list[str]:
 
 
 def crossovers(
-    curves: dict, sizes: list[int], mode: str, memory_bytes: float = math.inf, than: str = ""
+    curves: dict,
+    sizes: list[int],
+    mode: str,
+    memory_bytes: float = math.inf,
+    than: str = "",
+    **more,
 ) -> pd.DataFrame:
     """Above which firing rate a full matrix is faster than stored synapses (``than``: of which operators).
 
@@ -200,17 +211,18 @@ def crossovers(
                 row = {"n": n, "prob": prob, "mode": mode, "than": than, "faster": name}
                 full = matrix_fits(n, memory_bytes)
                 rows.append(
-                    row | (_turn(ours, other, n, prob) if full else {"kind": crossover.NO_ROOM})
+                    row
+                    | (_turn(ours, other, n, prob, **more) if full else {"kind": crossover.NO_ROOM})
                 )
     return pd.DataFrame(rows, columns=CROSSOVERS)
 
 
-def _turn(ours: cost.Curve, other: cost.Curve, n: int, prob: float) -> dict:
+def _turn(ours: cost.Curve, other: cost.Curve, n: int, prob: float, **more) -> dict:
     """The crossover at one size and probability, and of which kind it is."""
-    asked = work(n, n, prob, 1.0)
+    asked = work(n, n, prob, 1.0, **more)
     if ours.never_varied(asked).any() or other.never_varied(asked).any():
         return {"kind": crossover.UNKNOWN}
-    return crossing(ours, other, n, n, prob)
+    return crossing(ours, other, n, n, prob, **more)
 
 
 def tables(points: pd.DataFrame, machine: dict) -> dict[str, pd.DataFrame]:
@@ -220,7 +232,8 @@ def tables(points: pd.DataFrame, machine: dict) -> dict[str, pd.DataFrame]:
     memory = machine.get("memory_bytes") or math.inf
     mode = mode_of(rows)
     than = ", ".join(operators(rows, mode))
-    crossed = crossovers(cost.fit(rows, caches), sizes_of(rows), mode, memory, than)
+    more = {"than": than, "stored": stored_of(rows, mode)}
+    crossed = crossovers(cost.fit(rows, caches), sizes_of(rows), mode, memory, **more)
     return {"holdout": predicted, "contests": contests(predicted), "crossovers": crossed}
 
 
