@@ -94,7 +94,7 @@ def test_hero_has_units_and_one_panel_per_configuration():
     fig = figures.hero(made.points(), made.MACHINE, most=6)
     axes = fig.axes
     assert len(axes) == 6
-    assert axes[0].get_ylabel() == "time per call"
+    assert axes[0].get_ylabel() == "time per step"
     assert all("firing rate" in ax.get_xlabel() for ax in axes)
     ticks = axes[0].yaxis.get_major_formatter()
     assert ticks(1e-5, None) == "10 µs"

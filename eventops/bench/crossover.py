@@ -21,8 +21,6 @@ import math
 
 import numpy as np
 
-from .figures_style import percent
-
 AT, NEVER, ALWAYS, UNKNOWN, NO_ROOM = "at", "never", "always", "unknown", "does not fit"
 
 
@@ -75,21 +73,25 @@ def crossover(rate, lead, low=None, high=None) -> dict:
     return found | {"kind": ALWAYS if found["rate"] == rate[0] else AT}
 
 
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.3g} %"
+
+
 def text(turn) -> str:
     """The outcome in a few words, to stand after 'stays faster from'."""
     if turn["kind"] == AT:
-        said = percent(turn["rate"])
+        said = _percent(turn["rate"])
         if math.isfinite(turn["low"]):
             high = f"{100 * turn['high']:.3g}" if math.isfinite(turn["high"]) else NEVER
             said += f" ({100 * turn['low']:.3g} to {high})"
         return said
     if turn["kind"] == NEVER:
-        return f"never, up to {percent(turn['last'])}"
+        return f"never, up to {_percent(turn['last'])}"
     if turn["kind"] == ALWAYS:
-        return f"always, from {percent(turn['first'])}"
+        return f"always, from {_percent(turn['first'])}"
     return turn["kind"]
 
 
 def edge(rate: float, first: float) -> str:
     """One end of an interval, or the crossover itself, in a cell of its own."""
-    return NEVER if math.isnan(rate) else ALWAYS if rate <= first else percent(rate)
+    return NEVER if math.isnan(rate) else ALWAYS if rate <= first else _percent(rate)

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from . import crossover, devices
 from .figures_style import INK, PALETTE, legend, log_axis, measured_axis, panels, si, some
 from .figures_style import words as in_words
+from .figures_time import per
 
 _STYLES = {
     "cpu": {"color": PALETTE[0], "marker": "o", "linestyle": "-"},
@@ -44,9 +45,7 @@ def both_devices(view: pd.DataFrame):
         ax.set_title(f"{turn['operator']}\n{label}\n{says}", loc="left")
         measured_axis(ax, rows["rate"])
         log_axis(ax.yaxis, lambda value: si(value, "s"))
-        ax.set(
-            xlabel="firing rate (active inputs)", ylabel="time per call" if i % columns == 0 else ""
-        )
+        ax.set(xlabel="firing rate (active inputs)", ylabel=per(view) if i % columns == 0 else "")
     handles = {name.upper(): Line2D([], [], **style) for name, style in _STYLES.items()}
     handles["crossover"] = Line2D([], [], color=INK, linewidth=0.9, linestyle=":")
     legend(fig, handles)

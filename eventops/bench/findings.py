@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from eventops.recommend import MODES
+
 from . import crossover
 from .table import POINT_COLUMNS
 
@@ -141,7 +143,10 @@ def methods(table: pd.DataFrame) -> list[str]:
 
 
 def headline(table: pd.DataFrame) -> pd.DataFrame:
-    """The view that answers first: one call from Python, smallest batch, the default backend.
+    """The view that answers first: one step inside ``lax.scan``, smallest batch, the default backend.
+
+    A model runs its steps in a scan, and one call from Python costs as much as a small product: calls come first only
+    where nothing was timed in a scan.
 
     The ``reference`` backend is the specification and not what a user runs, so it
     appears only for an operator that was measured on nothing else.
@@ -153,10 +158,24 @@ def headline(table: pd.DataFrame) -> pd.DataFrame:
     view = table[keep | ~native]
     ok = view[view["status"] == "ok"]
     timed = ok if len(ok) else view
-    mode = "call" if (timed["mode"] == "call").any() else timed["mode"].iloc[0]
+    mode = "scan" if (timed["mode"] == "scan").any() else timed["mode"].iloc[0]
     batch = timed.loc[timed["mode"] == mode, "batch"].min()
     # A job that was skipped whole may have neither mode nor batch, and still belongs on the map.
     return view[view["mode"].isin([mode, ""]) & (view["batch"].isna() | (view["batch"] == batch))]
+
+
+def mode(view: pd.DataFrame) -> str:
+    """The one mode of a view of `headline`; empty where it has none."""
+    named = view["mode"][view["mode"] != ""] if len(view) else []
+    return named.iloc[0] if len(named) else ""
+
+
+def how(view: pd.DataFrame) -> str:
+    """In which way all times of a view were taken, to stand beside them."""
+    if not mode(view):
+        return ""
+    batch = view["batch"].min()
+    return MODES[mode(view)] + (f", batch {batch:.0f}" if batch == batch else "")
 
 
 def _clear(first, second) -> bool:
@@ -242,7 +261,8 @@ def crossovers(view: pd.DataFrame, peer: str = DENSE) -> pd.DataFrame:
         low, high = (np.log(good[f"ratio_{end}"].where(good[f"ratio_{end}"] > 0)) for end in ENDS)
         row |= crossover.crossover(good["rate"], np.log(good["ratio"]), low, high)
         left_out = other[other["status"].isin(["skipped", "absent"])]
-        row["reason"] = "; ".join(r for r in left_out["reason"].unique() if r)
+        reasons = "; ".join(r for r in left_out["reason"].unique() if r)
+        row["reason"] = reasons or f"{peer} was not run"
         if len(good):
             row["reason"] = ALIKE if row["kind"] == crossover.UNKNOWN else ""
         rows.append(row)

@@ -180,7 +180,10 @@ def environment() -> jinja2.Environment:
     )
     env.filters |= {"si": si, "percent": percent, "times": times, "plain": plain}
     env.filters |= {"number": report_parts.number, "edge": crossover.edge}
-    env.filters["crossover"] = crossover.text
+    env.filters |= {
+        "crossover": crossover.text,
+        "capitalize_first": lambda s: s[:1].upper() + s[1:],
+    }
     return env
 
 
@@ -287,7 +290,7 @@ def write(
         commits=commits(jobs),
         config_file=config_link(config),
         decision=decision,
-        captions=report_parts.CAPTIONS,
+        captions=report_parts.captions(view),
         networks=whole,
         network_figure=inline_svg(figures_dir / "networks.svg", "Whole networks") if whole else "",
         kernels=beyond,

@@ -89,7 +89,7 @@ def short(cells: pd.DataFrame, view: pd.DataFrame) -> str:
     if findings.methods(view[view["status"] == "ok"]) == [findings.OURS]:
         return "Only eventops was timed in this run, so nothing can be compared."
     ours = int((timed["winner"] == findings.OURS).sum())
-    text = f"eventops is the fastest at {ours} of {len(timed)} points"
+    text = f"eventops is the fastest at {ours} of {len(timed)} points ({findings.how(view)})"
     if ours == len(timed):
         return text + "."
     worst = timed[timed["winner"] != findings.OURS].sort_values("lead", ascending=False).iloc[0]

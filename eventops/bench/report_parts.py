@@ -31,6 +31,19 @@ CAPTIONS = {
     "degrees": "Degrees of the graphs of this run beside the exact law of their rule",
     "generators": "Degrees drawn by eventops and by other generators beside the exact law",
 }
+# Those with times of one way of calling, which their caption names.
+MODAL = ("answer", "time", "events", "population", "roofline", "devices")
+
+
+def captions(view: pd.DataFrame) -> dict[str, str]:
+    """What stands beneath each figure."""
+    how = findings.how(view)
+    return {
+        name: text + (f" ({how})" if how and name in MODAL else "")
+        for name, text in CAPTIONS.items()
+    }
+
+
 # Where a figure stands in Snakemake's own report.
 SUBJECTS = {
     **dict.fromkeys(("answer", "time", "map", "smallest", "hero"), "Answer"),
@@ -92,8 +105,8 @@ def answer(table: pd.DataFrame, view: pd.DataFrame) -> dict:
         "methods": names,
         "codes": {m: i for i, m in enumerate(names)},
         "tints": {m: tint(s["color"]) for m, s in method_style(names).items()},
-        "mode": view["mode"].replace("", np.nan).dropna().min() if len(view) else "",
-        "batch": number(view["batch"].min()) if len(view) else "",
+        "mode": findings.mode(view),
+        "how": findings.how(view),
     }
 
 
@@ -107,7 +120,9 @@ def _verdict(cells: pd.DataFrame, small: dict, view: pd.DataFrame) -> list[str]:
     if alone:
         return ["Only eventops was timed in this run, so nothing can be compared."]
     lost = timed[timed["winner"] != findings.OURS]
-    text = [f"eventops is the fastest at {len(ours)} of {count(len(timed), 'point')} of this map."]
+    text = [
+        f"eventops is the fastest at {len(ours)} of {count(len(timed), 'point')} ({findings.how(view)})."
+    ]
     if len(lost):
         worst = lost.sort_values("lead", ascending=False).iloc[0]
         by = ", ".join(f"{m} {n}" for m, n in lost["winner"].value_counts().items())
