@@ -371,8 +371,7 @@ def test_crossovers_of_a_known_law(results):
 def test_a_crossover_between_always_and_never_is_none(monkeypatch):
     """An interval that spans everything is no answer, and operators that were not measured have no row."""
     points = made.points(jobs=made.JOBS[:6], batches=(1,))
-    vague = {"rate": 0.3, "low": decide.RATES[0], "high": math.nan, "extrapolated": True}
-    monkeypatch.setattr(decide, "crossing", lambda *_, **__: dict(vague))
+    monkeypatch.setattr(cost, "Z95", 1e6)
     found = decide.tables(points, made.MACHINE)["crossovers"]
     assert (found["kind"] == "unknown").all() and set(found["than"]) == {"EventFixedProb"}
     told = decide.summary(decide.tables(points, made.MACHINE))

@@ -23,7 +23,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from . import devices, figures, findings, newest, report_first, report_parts
+from . import crossover, devices, figures, findings, newest, report_first, report_parts
 from . import machine as this_machine
 from .figures_style import GRID, INK, PALETTE, PAPER, percent, si, times
 
@@ -188,7 +188,11 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     env.filters |= {"si": si, "percent": percent, "times": times, "plain": plain}
-    env.filters["number"] = report_parts.number
+    env.filters |= {"number": report_parts.number, "edge": crossover.edge}
+    env.filters |= {
+        "crossover": crossover.text,
+        "capitalize_first": lambda s: s[:1].upper() + s[1:],
+    }
     return env
 
 
@@ -315,7 +319,7 @@ def write(
         commits=commits(jobs),
         config_file=config_link(config),
         decision=decision,
-        captions=report_parts.CAPTIONS,
+        captions=report_parts.captions(view),
         networks=whole,
         network_figure=inline_svg(figures_dir / "networks.svg", "Whole networks") if whole else "",
         kernels=beyond,
