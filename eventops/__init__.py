@@ -3,6 +3,7 @@
 from . import profiles, weights
 from .delays import Delayed
 from .distance_prob import EventDistanceProb
+from .drive import PoissonInput
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .fixed_total import EventFixedTotalNum
@@ -24,6 +25,7 @@ __all__ = [
     "EventSparse",
     "FixedNumConn",
     "Linear",
+    "PoissonInput",
     "profiles",
     "recommend",
     "sharded",

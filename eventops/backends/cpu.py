@@ -43,6 +43,8 @@ _HANDLERS = (
     "RowsTouchedOnPre",
     "RowsTouchedOnPost",
     "Replace",
+    "PoissonCounts",
+    "PoissonCurrent",
 )
 HOW_TO_BUILD = "install a C++17 compiler, then eventops again (pip install --force-reinstall ...)"
 
