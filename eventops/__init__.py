@@ -4,6 +4,7 @@ from . import profiles, weights
 from .delays import Delayed
 from .distance_prob import EventDistanceProb
 from .drive import PoissonInput
+from .drive_spikes import PoissonSpikes
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
 from .fixed_total import EventFixedTotalNum
@@ -26,6 +27,7 @@ __all__ = [
     "FixedNumConn",
     "Linear",
     "PoissonInput",
+    "PoissonSpikes",
     "profiles",
     "recommend",
     "sharded",

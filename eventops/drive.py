@@ -13,9 +13,10 @@ from .drive_arguments import (
     event_weight,
     group_sizes,
     mean_array,
+    number_shown,
     seed_words,
 )
-from .drive_products import counts_p, current
+from .drive_products import counts_p, current_p
 from .messages import shown
 from .products import _bind, result_dtype
 
@@ -28,6 +29,7 @@ class Drive:
 
     _arrays: tuple[str, ...] = ()
     _static: tuple[str, ...] = ("size", "backend")
+    _of_neurons: tuple[str, ...] = ()  # numbers that all neurons share or have one each of
 
     def __init_subclass__(cls):
         jax.tree_util.register_pytree_with_keys(
@@ -64,6 +66,42 @@ class Drive:
         """The same drive with another seed, or with an array of seeds."""
         return self._with(seed=seed_words(f"{type(self).__name__}.with_seed", seed))
 
+    def window(self, first, size: int):
+        """The drive of some of the neurons, with the numbers that they have among all.
+
+        Parameters
+        ----------
+        first : int
+            May be traced: inside ``shard_map`` it is ``jax.lax.axis_index(axis) * size``.
+        size : int
+
+        Examples
+        --------
+        >>> import eventops as nn
+        >>> drive = nn.PoissonInput(1000, 2.0)
+        >>> _, all_of_them = drive.step(drive.init_state())
+        >>> _, some = drive.window(300, 10).step(drive.init_state())
+        >>> bool((some == all_of_them[300:310]).all())
+        True
+        """
+        call = f"{type(self).__name__}.window"
+        size = static_int(call, "size", size)
+        last = self.size - size
+        known = not isinstance(first, jax.core.Tracer)
+        if known:
+            first = static_int(call, "first", first)
+        if last < 0 or size < 0 or (known and not 0 <= first <= last):
+            raise ValueError(
+                f"{call}: neurons from first={shown(first)} on, size={size}, are not among the {self.size} of the drive"
+            )
+        begin = jnp.asarray(first, jnp.int32)
+
+        def cut(x):
+            return x if x.ndim == 0 else jax.lax.dynamic_slice_in_dim(x, begin, size)
+
+        each = {name: cut(getattr(self, name)) for name in self._of_neurons}
+        return self._with(size=size, first=self.first + begin.astype(jnp.uint32), **each)
+
     def init_state(self) -> jax.Array:
         """The state before the first step.
 
@@ -73,6 +111,15 @@ class Drive:
             The number of the step, low word first. It begins again after 2**64 steps.
         """
         return jnp.zeros(2, jnp.uint32)
+
+    def _draw(self, counter, mean) -> list[jax.Array]:
+        """Operands of the primitives."""
+        return [
+            counter.reshape(1, 2),
+            self.seed.reshape(-1, 2),
+            self.first.reshape(1),
+            mean.reshape(1, -1),
+        ]
 
     def _checked_state(self, call, state):
         if getattr(state, "shape", None) != (2,) or state.dtype != jnp.uint32:
@@ -132,6 +179,7 @@ class PoissonInput(Drive):
     """
 
     _arrays = ("mean", "weight", "seed", "first")
+    _of_neurons = ("mean", "weight")
 
     def __init__(self, size, mean, weight=1.0, *, seed=0, dtype=None, backend=None):
         call = type(self).__name__
@@ -153,46 +201,6 @@ class PoissonInput(Drive):
     def with_mean(self, mean):
         """The same drive with another mean, as for an input whose rate changes from step to step."""
         return self._with(mean=_mean("PoissonInput.with_mean", mean, (self.size,)))
-
-    def window(self, first, size: int):
-        """The drive of some of the neurons, with the numbers that they have among all.
-
-        Parameters
-        ----------
-        first : int
-            May be traced: inside ``shard_map`` it is ``jax.lax.axis_index(axis) * size``.
-        size : int
-
-        Examples
-        --------
-        >>> import eventops as nn
-        >>> drive = nn.PoissonInput(1000, 2.0)
-        >>> _, all_of_them = drive.step(drive.init_state())
-        >>> _, some = drive.window(300, 10).step(drive.init_state())
-        >>> bool((some == all_of_them[300:310]).all())
-        True
-        """
-        call = "PoissonInput.window"
-        size = static_int(call, "size", size)
-        last = self.size - size
-        known = not isinstance(first, jax.core.Tracer)
-        if known:
-            first = static_int(call, "first", first)
-        if last < 0 or size < 0 or (known and not 0 <= first <= last):
-            raise ValueError(
-                f"{call}: neurons from first={shown(first)} on, size={size}, are not among the {self.size} of the drive"
-            )
-        begin = jnp.asarray(first, jnp.int32)
-
-        def cut(x):
-            return x if x.ndim == 0 else jax.lax.dynamic_slice_in_dim(x, begin, size)
-
-        return self._with(
-            size=size,
-            mean=cut(self.mean),
-            weight=cut(self.weight),
-            first=self.first + begin.astype(jnp.uint32),
-        )
 
     @property
     def dtype(self):
@@ -224,7 +232,7 @@ class PoissonInput(Drive):
         call = "PoissonInput.step"
         counter = self._checked_state(call, state)
         lead, dtype = self.batch_shape, self.weight.dtype
-        draw, weight = self._draw(counter), self.weight
+        draw, weight = self._draw(counter, self.mean), self.weight
         if into is None:
             out_shape, into = (*lead, self.size), jnp.zeros(0, dtype)
         else:
@@ -238,7 +246,8 @@ class PoissonInput(Drive):
         weight = weight.astype(dtype).reshape(1, -1)
         if self.size == 0 or math.prod(out_shape) == 0:
             return advanced(counter), jnp.zeros(out_shape, dtype)
-        out = current(into, weight, tuple(draw), self.size, self.backend)
+        params = dict(n=self.size, dtype=dtype, backend=self.backend)
+        out = _bind(current_p, into, weight, *draw, **params)
         return advanced(counter), jnp.reshape(out, out_shape)
 
     def counts(self, state):
@@ -253,19 +262,11 @@ class PoissonInput(Drive):
         shape = (*self.batch_shape, self.size)
         if math.prod(shape) == 0:
             return advanced(counter), jnp.zeros(shape, jnp.int32)
-        out = _bind(counts_p, *self._draw(counter), n=self.size, backend=self.backend)
+        out = _bind(counts_p, *self._draw(counter, self.mean), n=self.size, backend=self.backend)
         return advanced(counter), jnp.reshape(out, shape)
 
-    def _draw(self, counter) -> list[jax.Array]:
-        return [
-            counter.reshape(1, 2),
-            self.seed.reshape(-1, 2),
-            self.first.reshape(1),
-            self.mean.reshape(1, -1),
-        ]
-
     def __repr__(self):
-        return f"PoissonInput({self.size}, mean={_shown(self.mean)}, weight={_shown(self.weight)})"
+        return f"PoissonInput({self.size}, mean={number_shown(self.mean)}, weight={number_shown(self.weight)})"
 
 
 def _repeated(x, times):
@@ -294,9 +295,3 @@ def _mean(call, mean, sizes):
         lambda x: x < poisson_law.MOST,
         f"must be in [0, {poisson_law.MOST}) events per neuron and step; use a shorter step, or the sum of several drives",
     )
-
-
-def _shown(x) -> str:
-    if isinstance(x, jax.core.Tracer) or not hasattr(x, "dtype"):
-        return "traced"
-    return f"{float(x):g}" if x.ndim == 0 else f"<{x.dtype}{list(x.shape)}>"

@@ -118,3 +118,10 @@ def drive_backend(call: str, backend: str | None) -> str | None:
             "device"
         )
     return backend
+
+
+def number_shown(x) -> str:
+    """A number, or one for each neuron, in a ``repr``."""
+    if isinstance(x, jax.core.Tracer) or not hasattr(x, "dtype"):
+        return "traced"
+    return f"{float(x):g}" if x.ndim == 0 else f"<{x.dtype}{list(x.shape)}>"

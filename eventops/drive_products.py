@@ -1,8 +1,8 @@
 """Random drive, as JAX primitives.
 
 ``counts`` are Poisson numbers of events; ``current`` is their product with weights, added to a current that is there
-already where it is given one. The numbers are constant, so a current is linear in weights and in what it is added to; its
-derivative is made of ``counts``.
+already where it is given one; ``spikes`` are those of sources that are mostly silent. The numbers are constant, so a
+current is linear in weights and in what it is added to; its derivative is made of ``counts``.
 
 ``vmap`` never becomes a loop: every operand but ``into`` has an axis of drives in front, see
 ``backends/drive_reference.py``, and mapped axes are merged into it. ``into`` keeps its own leading dimensions: XLA updates
@@ -15,12 +15,12 @@ import math
 import jax
 import jax.numpy as jnp
 from jax.extend.core import Primitive
-from jax.interpreters import batching, mlir
+from jax.interpreters import ad, batching, mlir
 
 from . import partition
 from .backends import IMPLEMENTATIONS, cpu
 from .backends.reference import accumulator
-from .products import _bind, _front, _run_eagerly
+from .products import _bind, _front, _is_zero, _run_eagerly
 
 
 def _make(name: str, abstract, batch) -> Primitive:
@@ -55,6 +55,10 @@ def _counts_aval(*draw, n, **params):
     return partition.like(draw[0], (_drives(draw), n), jnp.int32)
 
 
+def _spikes_aval(*draw, n, poisson, **params):
+    return partition.like(draw[0], (_drives(draw), n), jnp.int32 if poisson else jnp.bool_)
+
+
 def _current_aval(into, *operands, n, dtype, **params):
     shape = into.shape if into.shape != (0,) else (_drives(operands), n)
     return partition.like(into, shape, dtype)
@@ -79,9 +83,10 @@ def _without(shape, d):
     return shape if d is None else shape[:d] + shape[d + 1 :]
 
 
-def _batch_counts(args, dims, **params):
+def _batch_numbers(args, dims, *, n, name, **params):
     args, (size, own) = _merged(args, dims)
-    return jnp.reshape(_bind(counts_p, *args, **params), (size, own, -1)), 0
+    primitive = counts_p if name == "counts" else spikes_p
+    return jnp.reshape(_bind(primitive, *args, n=n, **params), (size, own, n)), 0
 
 
 def _batch_current(args, dims, *, n, **params):
@@ -106,36 +111,33 @@ def _batch_current(args, dims, *, n, **params):
     return _bind(current_p, into, *rest, n=n, **params), 0
 
 
-counts_p = _make("counts", _counts_aval, _batch_counts)
+counts_p = _make("counts", _counts_aval, functools.partial(_batch_numbers, name="counts"))
+spikes_p = _make("spikes", _spikes_aval, functools.partial(_batch_numbers, name="spikes"))
 current_p = _make("current", _current_aval, _batch_current)
 
 
-@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4))
-def current(into, weight, draw, n: int, backend):
-    """Numbers of events times weights, added to ``into`` unless its shape is (0,); see the module's docstring.
+def _current_jvp(primals, tangents, *, n, dtype, backend):
+    into, weight, *draw = primals
+    d_into, d_weight, *_ = tangents
+    out = _bind(current_p, *primals, n=n, dtype=dtype, backend=backend)
+    sums, terms = accumulator(dtype), []
+    if not _is_zero(d_weight):
+        events = _bind(counts_p, *draw, n=n, backend=backend).astype(sums)
+        product = jnp.broadcast_to(d_weight.astype(sums) * events, (out.size // n, n))
+        terms.append(jnp.reshape(product, out.shape))
+    if into.shape != (0,) and not _is_zero(d_into):
+        terms.append(d_into.astype(sums))
+    if not terms:
+        return out, ad.Zero.from_primal_value(out)
+    return out, functools.reduce(ad.add_jaxvals, terms).astype(dtype)
 
-    Parameters
-    ----------
-    into : array, shape (*batch, n) or (0,)
-    weight : array, shape (B, n), (1, n), (B, 1) or (1, 1), of the same dtype
-    draw : tuple of arrays
-        Counters, seeds, first neurons and means.
-    n : int
-    backend : str or None
-    """
-    return _bind(current_p, into, weight, *draw, n=n, dtype=into.dtype, backend=backend)
+
+def _constant_jvp(primitive, primals, tangents, **params):
+    """Numbers of events depend on nothing smoothly."""
+    out = _bind(primitive, *primals, **params)
+    return out, ad.Zero.from_primal_value(out)
 
 
-@current.defjvp
-def _current_jvp(n, backend, primals, tangents):
-    into, weight, draw = primals
-    d_into, d_weight, _ = tangents
-    out = current(into, weight, draw, n, backend)
-    sums = accumulator(out.dtype)
-    events = _bind(counts_p, *draw, n=n, backend=backend).astype(sums)
-    tangent = d_weight.astype(sums) * events
-    if into.shape != (0,):
-        tangent = d_into.astype(sums) + jnp.reshape(
-            jnp.broadcast_to(tangent, (math.prod(into.shape[:-1]), n)), into.shape
-        )
-    return out, tangent.astype(out.dtype)
+ad.primitive_jvps[current_p] = _current_jvp
+for _p in (counts_p, spikes_p):
+    ad.primitive_jvps[_p] = functools.partial(_constant_jvp, _p)

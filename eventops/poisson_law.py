@@ -73,3 +73,60 @@ def tables() -> Tables:
     start = np.cumsum([0, *(len(row) for _, row in rows)])
     sure = np.array([sure for sure, _ in rows])
     return Tables(np.array(words, np.uint32), start.astype(np.int32), sure.astype(np.int32))
+
+
+# Spikes of sources: candidates of level l have the probability, or the mean, 2**-l.
+SPIKE_LEVELS = 13
+BLOCK = 256
+_PLACES = 400
+
+
+def _words(fractions) -> list[list[int]]:
+    """Of numbers with ``_PLACES`` binary places, below 1 but for rounding, as 128-bit fractions."""
+    cut = [min(x >> (_PLACES - BITS), (1 << BITS) - 1) for x in fractions]
+    return [[x >> shift & 0xFFFFFFFF for shift in (96, 64, 32, 0)] for x in cut]
+
+
+def _silent(level: int) -> int:
+    """exp(-2**-level)."""
+    one = 1 << _PLACES
+    term, total, k = one, one, 0
+    while term:
+        k += 1
+        term = (term >> level) // k
+        total += -term if k % 2 else term
+    return total
+
+
+@functools.cache
+def gap_tables(poisson: bool) -> np.ndarray:
+    """P(gap >= g) for g from 1 to 256: uint32, shape (levels, 256, 4), highest word first.
+
+    A gap is the number of sources that are no candidates, where one is with probability 2**-level, or
+    1 - exp(-2**-level) if ``poisson``.
+    """
+    rows = []
+    for level in range(SPIKE_LEVELS):
+        one = 1 << _PLACES
+        silent = _silent(level) if poisson else one - (one >> level)
+        powers = [silent]
+        while len(powers) < BLOCK:
+            powers.append(powers[-1] * silent >> _PLACES)
+        rows.append(_words(powers))
+    return np.array(rows, np.uint32)
+
+
+@functools.cache
+def more_table() -> np.ndarray:
+    """P(N > k | N > 0) for k from 1 to 32 of a Poisson number with mean 2**-level: uint32, shape (levels, 32, 4)."""
+    rows = []
+    for level in range(SPIKE_LEVELS):
+        one, term = 1 << _PLACES, _silent(level)
+        some = left = one - term
+        found = []
+        for k in range(1, 33):
+            term = (term >> level) // k
+            left -= term
+            found.append((max(left, 0) << _PLACES) // some)
+        rows.append(_words(found))
+    return np.array(rows, np.uint32)

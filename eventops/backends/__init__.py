@@ -14,7 +14,16 @@ import functools
 from types import MappingProxyType
 
 from ..messages import shown
-from . import cpu, delayed_cpu, delayed_reference, drive_cpu, drive_reference, gpu, reference
+from . import (
+    cpu,
+    delayed_cpu,
+    delayed_reference,
+    drive_cpu,
+    drive_reference,
+    drive_spikes_reference,
+    gpu,
+    reference,
+)
 
 BACKENDS = ("reference", "cpu", "gpu", "gpu-atomics")
 # The platforms that a backend runs on; None for all. JAX's name of NVIDIA's is cuda.
@@ -66,8 +75,10 @@ IMPLEMENTATIONS = MappingProxyType(
         ("delayed", "weight_cotangent", "cpu"): delayed_cpu.weight_cotangent,
         ("drive", "counts", "reference"): drive_reference.counts,
         ("drive", "current", "reference"): drive_reference.current,
+        ("drive", "spikes", "reference"): drive_spikes_reference.spikes,
         ("drive", "counts", "cpu"): drive_cpu.counts,
         ("drive", "current", "cpu"): drive_cpu.current,
+        ("drive", "spikes", "cpu"): drive_cpu.spikes,
         ("dense", "update_on_pre", "reference"): reference.dense_update_on_pre,
         ("dense", "update_on_post", "reference"): reference.dense_update_on_post,
         ("rows", "update_on_pre", "reference"): reference.rows_update_on_pre,

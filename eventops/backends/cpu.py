@@ -45,6 +45,7 @@ _HANDLERS = (
     "Replace",
     "PoissonCounts",
     "PoissonCurrent",
+    "PoissonSpikes",
 )
 HOW_TO_BUILD = "install a C++17 compiler, then eventops again (pip install --force-reinstall ...)"
 

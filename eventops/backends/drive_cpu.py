@@ -2,6 +2,7 @@
 
 import jax
 
+from .. import poisson_law
 from .cpu import target
 
 
@@ -18,3 +19,10 @@ def current(into, weight, *draw, n, dtype):
     aliases = {0: 0} if adds else {}
     call = jax.ffi.ffi_call(target("PoissonCurrent"), out, input_output_aliases=aliases)
     return call(into, weight, *draw)
+
+
+def spikes(counter, seed, first, rate, *, n, poisson):
+    lead = max(x.shape[0] for x in (counter, seed, first, rate))
+    out = jax.ShapeDtypeStruct((lead, n), "int32" if poisson else "bool")
+    tables = poisson_law.gap_tables(poisson), poisson_law.more_table()
+    return jax.ffi.ffi_call(target("PoissonSpikes"), out)(counter, seed, first, rate, *tables)

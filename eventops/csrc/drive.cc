@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "drive_args.h"
 #include "ffi_util.h"
 #include "parallel.h"
 
@@ -15,38 +16,6 @@ namespace {
 // Neurons that a thread takes at once; the time of a neuron is that of about 8 streamed bytes.
 constexpr int64_t kPiece = 2048;
 constexpr int64_t kBytesOfNeuron = 8;
-
-// The operands of all drives that are drawn together: each has its own along the first axis, or all share one.
-struct DriveOperands {
-  const uint32_t *counter, *seed, *first;
-  int64_t counter_stride, seed_stride, first_stride, mean_stride, mean_step;
-
-  DriveStep Step(int64_t vector) const {
-    const uint32_t *c = counter + vector * counter_stride, *s = seed + vector * seed_stride;
-    return {s[0], s[1], c[0], c[1]};
-  }
-};
-
-// Whether the buffer is (1 or B, ...) with these further sides; its stride along the first axis.
-bool IsOfEach(const ffi::AnyBuffer& buffer, int64_t B, std::initializer_list<int64_t> sides, int64_t* stride) {
-  auto dims = buffer.dimensions();
-  if (dims.size() != sides.size() + 1 || (dims[0] != 1 && dims[0] != B)) return false;
-  int64_t size = 1;
-  size_t i = 1;
-  for (int64_t side : sides) {
-    if (dims[i++] != side) return false;
-    size *= side;
-  }
-  *stride = dims[0] == 1 ? 0 : size;
-  return true;
-}
-
-// The same for numbers that neurons have each, or all together.
-bool IsOfNeurons(const ffi::AnyBuffer& buffer, int64_t B, int64_t n, int64_t* stride, int64_t* step) {
-  *step = IsOfEach(buffer, B, {n}, stride) ? 1 : 0;
-  if (*step == 1 && n == 1) *step = 0;
-  return *step == 1 || IsOfEach(buffer, B, {1}, stride);
-}
 
 // Calls done(vector, first neuron of the result, n, counts, invalid) for pieces of up to 64 neurons.
 template <typename T, typename F>
@@ -70,25 +39,6 @@ void ForNeurons(ffi::ThreadPool& pool, const DriveOperands& operands, const T* m
   });
 }
 
-template <typename F>
-ffi::Error WithOperands(ffi::AnyBuffer counter, ffi::AnyBuffer seed, ffi::AnyBuffer first, ffi::AnyBuffer mean, int64_t B,
-                        int64_t n, F body) {
-  DriveOperands o;
-  for (const ffi::AnyBuffer& words : {counter, seed, first}) {
-    if (words.element_type() != ffi::DataType::U32) return Invalid("counters, seeds and first neurons must be uint32");
-  }
-  if (!IsOfEach(counter, B, {2}, &o.counter_stride) || !IsOfEach(seed, B, {2}, &o.seed_stride) ||
-      !IsOfEach(first, B, {}, &o.first_stride) || !IsOfNeurons(mean, B, n, &o.mean_stride, &o.mean_step)) {
-    return Invalid("the operands of a random drive have other shapes than its result");
-  }
-  o.counter = counter.typed_data<uint32_t>();
-  o.seed = seed.typed_data<uint32_t>();
-  o.first = first.typed_data<uint32_t>();
-  if (mean.element_type() == ffi::DataType::F32) return body(o, mean.typed_data<float>());
-  if (mean.element_type() == ffi::DataType::F64) return body(o, mean.typed_data<double>());
-  return Invalid("means must be float32 or float64");
-}
-
 ffi::Error CountsImpl(ffi::ThreadPool pool, ffi::AnyBuffer counter, ffi::AnyBuffer seed, ffi::AnyBuffer first,
                       ffi::AnyBuffer mean, ffi::Result<ffi::AnyBuffer> result) {
   auto dims = result->dimensions();
@@ -96,7 +46,7 @@ ffi::Error CountsImpl(ffi::ThreadPool pool, ffi::AnyBuffer counter, ffi::AnyBuff
   if (IsEmpty(*result)) return ffi::Error::Success();
   const int64_t n = dims[1];
   int32_t* out = result->typed_data<int32_t>();
-  return WithOperands(counter, seed, first, mean, dims[0], n, [&](const DriveOperands& operands, const auto* means) {
+  return WithDrives(counter, seed, first, mean, dims[0], n, [&](const DriveOperands& operands, const auto* means) {
     ForNeurons(pool, operands, means, dims[0], n,
                [&](int64_t vector, int64_t i, int64_t some, const uint16_t* counts, uint64_t invalid) {
                  int32_t* to = out + vector * n + i;
@@ -120,8 +70,8 @@ struct Currents {
     const W* w = weight + vector * weight_stride + i * weight_step;
     A terms[kPoissonAtOnce];
     if constexpr (sizeof(A) == sizeof(W)) {
-      if (weight_step == 0 && invalid == 0) {
-        return loops.add_weighted(counts, some, *w, into == nullptr ? nullptr : into + at, out + at);
+      if (invalid == 0) {
+        return loops.add_weighted(counts, some, w, weight_step != 0, into == nullptr ? nullptr : into + at, out + at);
       }
     }
     for (int64_t k = 0; k < some; ++k) {
@@ -158,7 +108,7 @@ ffi::Error CurrentImpl(ffi::ThreadPool pool, ffi::AnyBuffer into, ffi::AnyBuffer
                                weight_step,
                                n,
                                ChosenLoops<W>()};
-    return WithOperands(counter, seed, first, mean, B, n, [&](const DriveOperands& operands, const auto* means) {
+    return WithDrives(counter, seed, first, mean, B, n, [&](const DriveOperands& operands, const auto* means) {
       ForNeurons(pool, operands, means, B, n, currents);
       return ffi::Error::Success();
     });

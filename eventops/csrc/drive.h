@@ -3,6 +3,7 @@
 #define EVENTOPS_DRIVE_H_
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels.h"
 #include "philox.h"
@@ -47,29 +48,37 @@ class PoissonNumbers {
   PoissonNumbers(const DriveStep& step, const Kernels& kernels)
       : step_(step), kernels_(kernels), rest_(PoissonRowOf(kPoissonRestRow)) {}
 
-  // Of the neurons base + begin .. base + end - 1, with base a multiple of 64, into counts[begin] and so on; mean[i * stride]
+  // Of the neurons base + begin .. base + end - 1, with base a multiple of 64, into counts[begin] and so on; mean[i * stride], with a stride of 0 or 1,
   // is that of neuron base + begin + i. Returns a bit for each that has no valid mean; its count is 0.
   template <typename T>
   uint64_t Draw(uint32_t base, int begin, int end, const T* mean, int64_t stride, uint16_t* counts) const {
     uint32_t words[kPoissonAtOnce];
     kernels_.philox(step_.Key(kPoissonInputRule, 0), base / 4, words);
-    bool same = true;
-    for (int i = 1; stride != 0 && i < end - begin; ++i) same &= mean[i * stride] == mean[0];
-    if (same) return Same(base, begin, end, DriveMean(mean[0]), words, counts);
-
+    const size_t others = stride == 0 ? 0 : static_cast<size_t>(end - begin - 1);
+    if (others == 0 || std::memcmp(mean, mean + 1, others * sizeof(T)) == 0) {
+      return Same(base, begin, end, DriveMean(mean[0]), words, counts);
+    }
     uint64_t invalid = 0;
     uint32_t used = 0;  // higher levels that any neuron has
+    const uint16_t* cells[kPoissonAtOnce];
+    uint32_t bounds[kPoissonAtOnce];
     for (int i = begin; i < end; ++i) {
-      const DriveMean m(mean[(i - begin) * stride]);
-      if (!m.valid) invalid |= uint64_t{1} << i;
-      counts[i] = m.valid ? Low(base + i, m, words[i]) : 0;
+      const DriveMean m(mean[i - begin]);
+      invalid |= uint64_t{!m.valid} << i;
+      cells[i] = m.Row(0).cells();
+      bounds[i] = Bound(m);
       used |= m.units >> kPoissonLevels[1].shift;
+    }
+    uint64_t unsure = kernels_.poisson_each(words, cells, bounds, begin, end, counts);
+    for (; unsure != 0; unsure &= unsure - 1) {
+      const int i = __builtin_ctzll(unsure);
+      counts[i] = static_cast<uint16_t>(Low(base + i, DriveMean(mean[i - begin]), words[i]));
     }
     for (int level = 1; level < 4; ++level) {
       if ((used >> (kPoissonLevels[level].shift - kPoissonLevels[1].shift) & (kPoissonLevels[level].size - 1)) == 0) continue;
       kernels_.philox(step_.Key(kPoissonInputRule, level), base / 4, words);
       for (int i = begin; i < end; ++i) {
-        const DriveMean m(mean[(i - begin) * stride]);
+        const DriveMean m(mean[i - begin]);
         if (m.Digit(level) != 0) counts[i] += High(base + i, level, m.Row(level), words[i]);
       }
     }
@@ -80,9 +89,7 @@ class PoissonNumbers {
   uint64_t Same(uint32_t base, int begin, int end, const DriveMean& m, uint32_t* words, uint16_t* counts) const {
     const uint64_t inside = (end == 64 ? ~uint64_t{0} : (uint64_t{1} << end) - 1) & (~uint64_t{0} << begin);
     const PoissonRow& row = m.Row(0);
-    // The lower half of a word says whether there may be a candidate for the rest of the mean.
-    const uint32_t bound = m.rest == 0 ? 0 : rest_.cells()[0] + 1u;
-    uint64_t unsure = kernels_.poisson(words, row.cells(), row.n_cells(), bound, counts) & inside;
+    uint64_t unsure = kernels_.poisson(words, row.cells(), row.n_cells(), Bound(m), counts) & inside;
     if (!m.valid) return inside;
     for (; unsure != 0; unsure &= unsure - 1) {
       const int i = __builtin_ctzll(unsure);
@@ -96,6 +103,9 @@ class PoissonNumbers {
     }
     return 0;
   }
+
+  // Where the lower half of a word is below this, there may be a candidate for the rest of the mean.
+  uint32_t Bound(const DriveMean& m) const { return m.rest == 0 ? 0 : rest_.cells()[0] + 1u; }
 
   // Level 0 and the rest of the mean.
   uint32_t Low(uint32_t neuron, const DriveMean& m, uint32_t word) const {

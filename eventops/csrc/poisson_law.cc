@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <functional>
-#include <memory>
 #include <mutex>
 
 namespace eventops {
@@ -88,7 +86,17 @@ PoissonRow::PoissonRow(uint32_t mean) {
     }
     probability.Scale(mean, kUnits * k);
   }
-  if (mean >= 4 * kUnits) return;
+  top_.push_back(0);
+  if (mean >= 4 * kUnits) {
+    uint16_t certain = 0;
+    for (uint32_t u = 1u << kFirstBits; u-- > 0;) {
+      const uint32_t most = (u << (32 - kFirstBits)) | ((1u << (32 - kFirstBits)) - 1);
+      while (top_[certain] > most) ++certain;
+      guide_.push_back(certain);
+    }
+    std::reverse(guide_.begin(), guide_.end());
+    return;
+  }
   while (n_cells_ < kPoissonCells && top_[n_cells_] >> 16 != 0) {
     cells_[n_cells_] = static_cast<uint16_t>(top_[n_cells_] >> 16);
     ++n_cells_;
@@ -96,12 +104,8 @@ PoissonRow::PoissonRow(uint32_t mean) {
   ++n_cells_;  // with one 0
 }
 
-uint32_t PoissonRow::Certain(uint32_t word) const {
-  return static_cast<uint32_t>(std::lower_bound(top_.begin(), top_.end(), word, std::greater<uint32_t>()) - top_.begin());
-}
-
 uint32_t PoissonRow::Count(const uint32_t (&fraction)[4], uint32_t certain) const {
-  for (; certain < top_.size() && top_[certain] >= fraction[0]; ++certain) {
+  for (; certain < size() && top_[certain] >= fraction[0]; ++certain) {
     if (top_[certain] > fraction[0]) continue;
     const std::array<uint32_t, 3> rest = {fraction[1], fraction[2], fraction[3]};
     if (rest >= rest_[certain]) break;
