@@ -12,8 +12,16 @@ import jax
 import numpy as np
 
 from . import fixed_num, fixed_prob, linear
+from .brainstate_drive import PoissonInput, PoissonSpikes
 
-__all__ = ["EventFixedNumConn", "EventFixedProb", "EventLinear", "FixedNumConn"]
+__all__ = [
+    "EventFixedNumConn",
+    "EventFixedProb",
+    "EventLinear",
+    "FixedNumConn",
+    "PoissonInput",
+    "PoissonSpikes",
+]
 
 
 class _Module(brainstate.nn.Module):
