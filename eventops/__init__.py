@@ -3,6 +3,8 @@
 from . import profiles, weights
 from .delays import Delayed
 from .distance_prob import EventDistanceProb
+from .drive import PoissonInput
+from .drive_spikes import PoissonSpikes
 from .exported import export_checks
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
@@ -31,6 +33,8 @@ __all__ = [
     "Linear",
     "export_checks",
     "NeuronState",
+    "PoissonInput",
+    "PoissonSpikes",
     "profiles",
     "recommend",
     "sharded",

@@ -15,9 +15,17 @@ import jax.numpy as jnp
 import numpy as np
 
 from . import fixed_num, fixed_prob, linear
+from .brainstate_drive import PoissonInput, PoissonSpikes
 from .messages import weights_shown
 
-__all__ = ["EventFixedNumConn", "EventFixedProb", "EventLinear", "FixedNumConn"]
+__all__ = [
+    "EventFixedNumConn",
+    "EventFixedProb",
+    "EventLinear",
+    "FixedNumConn",
+    "PoissonInput",
+    "PoissonSpikes",
+]
 
 
 class _Module(brainstate.nn.Module):

@@ -72,7 +72,7 @@ class _Neurons:
         """Number of synaptic channels, each with an input."""
         return len(self.tau_syn)
 
-    def init_state(self, shape, v=None, *, dtype=jnp.float32) -> NeuronState:
+    def init_state(self, shape, v=None, *, dtype=None) -> NeuronState:
         """The state in which no neuron waits and no channel is open.
 
         Parameters
@@ -81,11 +81,11 @@ class _Neurons:
             Number of neurons, and the batch before it.
         v : array or number, optional
             Potentials; by default all rest.
-        dtype : dtype
-            float32 or float64.
+        dtype : dtype, optional
+            float32 or float64; by default what JAX gives to numbers.
         """
         call = f"{type(self).__name__}.init_state"
-        dtype = as_dtype(call, dtype)
+        dtype = jnp.result_type(float) if dtype is None else as_dtype(call, dtype)
         check_dtype(call, dtype)
         if dtype.itemsize < 4:
             raise TypeError(f"{call}: dtype={dtype} is too coarse for potentials; use float32")

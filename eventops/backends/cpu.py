@@ -44,6 +44,9 @@ HANDLERS = (
     "RowsTouchedOnPost",
     "Replace",
     "Neurons",
+    "PoissonCounts",
+    "PoissonCurrent",
+    "PoissonSpikes",
 )
 HOW_TO_BUILD = "install a C++17 compiler, then eventops again (pip install --force-reinstall ...)"
 
