@@ -9,7 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from eventops.bench import environments, foreign, networks, newest, record, timing
+from eventops.bench import (
+    environments,
+    foreign,
+    networks,
+    networks_table,
+    newest,
+    record,
+    report,
+    timing,
+)
 
 HERE = Path(__file__).resolve().parent
 # What a package does when it is imported, and what is said of it.
@@ -257,3 +266,18 @@ def test_newer_is_by_number_and_not_by_letter():
     assert newest.behind("torch", "2.15.0+cpu", "3.12") == ""
     assert newest.behind("nothing", "1", None) == newest.behind("numba", None, None) == ""
     assert newest.behind("jax", "?", None) == "0.12.0.1 is newer"
+
+
+def test_the_report_says_what_was_measured_and_what_is_newer():
+    said = "brainevent 0.2.1 (0.3.0 is newer and needs Python 3.12, this was Python 3.11)"
+    machine = {
+        "python": "3.11.7",
+        "versions": {"brainevent": "0.2.1", "pandas": "2.3", "torch": None},
+    }
+    assert report.measured(machine) == said
+    assert dict(report.facts(machine))["Versions"] == f"{said}, pandas 2.3"
+    one = {"status": "skipped", "reason": "", "versions": {"brian2": "2.9.0", "python": "3.11.7"}}
+    found = networks_table.frame(
+        [{"job": {"model": "coba", "n": 1}, "simulators": {"brian2": one}}]
+    )
+    assert found["versions"][0].startswith("brian2 2.9.0 (2.11.0 is newer and needs Python 3.13")
