@@ -6,7 +6,8 @@ min_version("9.12.0")
 
 if "sweep" not in config:
 
-    configfile: "config/config.yaml"
+    # Beside this file, wherever it is run from; results go under the working directory.
+    configfile: workflow.source_path("config/config.yaml")
 
 
 report: "workflow/report/workflow.rst"
@@ -41,6 +42,7 @@ include: "workflow/rules/compare.smk"
 localrules:
     all,
     table,
+    earlier,
     decide,
     plots,
     networks,
@@ -50,16 +52,26 @@ localrules:
     compare,
 
 
+# All that a run makes, so that each file that was lost is made again, however new those are that were made from it.
 rule all:
     default_target: True
     input:
-        REPORT,
-        VERDICT,
+        rules.table.input,
+        rules.kernels.input,
+        rules.networks.input,
+        rules.table.output,
+        rules.earlier.output,
+        rules.decide.output,
+        rules.plots.output,
+        rules.kernels.output,
+        rules.networks.output,
+        rules.report.output,
+        rules.gate.output,
 
 
 onstart:
     # Kept until this process ends, which lets go of it however it ends.
-    LOCK.append(only_run())
+    LOCK.extend(only_run())
     record.none_from_the_future(RESULTS)
 
 
@@ -70,5 +82,5 @@ onsuccess:
 onerror:
     # What there is, and a red row for each job that died without a record.
     print(
-        f"\n{unfinished.explain(JOBS, Path(RESULTS), MACHINE, config, KERNELS)}\n"
+        f"\n{unfinished.explain(OWN, Path(RESULTS), MACHINE, config, OTHERS, TODAY)}\n"
     )

@@ -70,6 +70,7 @@ QUICK = {
     "test_measure": 2,
     "test_sharded": 4,
     "test_lattice": 6,
+    "test_neurons": 8,
     "test_drawing": 2,
     "test_drawing_statistics": 2,
     "test_rules_statistics": 2,

@@ -14,6 +14,9 @@ For each method, form of the matrix and way of calling, in two steps:
    deviation grows with the distance. How much it must grow is tried out: each configuration is predicted from the
    others, and 95 % have to lie in their intervals.
 
+A run tells nothing of another hour, in which the same machine is slower here and faster there. How much, was
+measured between runs (`HOURS`). Whoever says how long something will take widens the interval by it (`any_hour`).
+
 Only NumPy is needed, so that `eventops.recommend` runs wherever the operators do.
 """
 
@@ -41,6 +44,9 @@ from .cost_terms import (
 )
 
 Z95 = 1.96
+# Standard deviation of the logarithm of a time from one run to another on the same machine, hours apart: that of the
+# peers, whose code did not change, in four runs of the reference (tests/advice/test_recommend_hours.py estimates it again).
+HOURS = 0.21
 # Axes along which nothing is predicted unless a method was measured at values a factor of 1.5 apart.
 _MUST_VARY = np.array([True, True, True, False, True, False, False])
 # Seconds that a call from Python, or a step in a scan, takes at least, on any machine and whatever it does.
@@ -49,6 +55,7 @@ _TOLD = 0.5  # a price of a call is told by the points if the fastest of them sp
 _UNTOLD = 0.7  # standard deviation of the logarithm of one that is not: wrong by a factor of two
 _RIDGE = 0.1  # terms that the points cannot tell apart share their price
 _FAR = 0.4  # standard deviation of a trend, in log seconds per unit of _SCALE: an exponent wrong by 0.17
+_SAME = 0.02  # points this close to each other, in the logarithm of each axis, are one
 # What counts as far: a factor of ten in sizes, events and batch, of four in bytes per weight.
 _SCALE = np.array([2.3, 2.3, 2.3, 2.3, 2.3, 1.4, 1.0])
 
@@ -205,7 +212,7 @@ class Curve:
         return np.maximum(mean, math.log(min(self.prices[0], self.fastest))), variance
 
     def predict(self, work: Work) -> tuple[np.ndarray, np.ndarray]:
-        """Logarithm of the seconds, and the standard deviation of a new measurement of it."""
+        """Logarithm of the seconds, and the standard deviation of a new measurement of it in the same run."""
         work = as_seen(self.method, self.form, work)
         amounts = terms(self.method, self.form, work, self.caches)
         at = work.place().reshape(-1, len(AXES))
@@ -216,7 +223,7 @@ class Curve:
     def outside(self, work: Work) -> np.ndarray:
         """Along which axes this lies beyond all measured points: bool, shape (..., len(AXES))."""
         at = as_seen(self.method, self.form, work).place()
-        low, high = self.at.min(axis=0) - 1e-3, self.at.max(axis=0) + 1e-3
+        low, high = self.at.min(axis=0) - _SAME, self.at.max(axis=0) + _SAME
         return (at < low) | (at > high)
 
     def never_varied(self, work: Work) -> np.ndarray:
@@ -227,10 +234,27 @@ class Curve:
         same = np.ptp(self.at, axis=0) < math.log(1.5)
         return self.outside(work) & same & _MUST_VARY
 
+    def _same(self, work: Work) -> np.ndarray:
+        at = as_seen(self.method, self.form, work).place()
+        return (np.abs(at[..., None, :] - self.at) < _SAME).all(axis=-1)
+
     def measured(self, work: Work) -> np.ndarray:
         """Whether a point like this one (within 2 %) was measured: bool, shape (...)."""
-        at = as_seen(self.method, self.form, work).place()
-        return (np.abs(at[..., None, :] - self.at) < 0.02).all(axis=-1).any(axis=-1)
+        return self._same(work).any(axis=-1)
+
+    def measurement(self, work: Work) -> tuple[float, float]:
+        """As `predict`, from what was `measured` at this very point alone.
+
+        No other point averages out what the hour of this one did to it.
+        """
+        here = self._same(work).ravel()
+        spread = np.sqrt(np.mean(self.spread[here] ** 2) + np.var(self.log_t[here]) + HOURS**2)
+        return float(np.mean(self.log_t[here])), float(spread)
+
+
+def any_hour(spread):
+    """A standard deviation within a run, widened to that of a measurement in another hour."""
+    return np.hypot(spread, HOURS)
 
 
 def _alike(a: np.ndarray, b: np.ndarray, reach: float) -> np.ndarray:
@@ -266,7 +290,12 @@ def key_of(row: dict) -> tuple[str, str, str]:
 
 
 def work_of(rows: list[dict]) -> Work:
-    """What the rows of a table of points asked for."""
+    """What the rows of a table of points asked for.
+
+    Pairs that are connected by chance count with their probability and not with the number that one draw gave, so that
+    the point that was asked for is found again by the same question.
+    """
+    rows = [r | {"n_synapses": _expected(r)} if r["conn_kind"] == "prob" else r for r in rows]
     names = ("n_pre", "n_post", "n_synapses", "events", "batch")
     n_pre, n_post, synapses, events, batch = (
         np.array([_number(r[name]) for r in rows]) for name in names
@@ -274,6 +303,10 @@ def work_of(rows: list[dict]) -> Work:
     item = np.array([ITEM[r["dtype"]] for r in rows], float)
     each = np.array([r["weight"] != "homogeneous" for r in rows])
     return Work(n_pre, n_post, synapses, events, batch, item, np.where(each, item, 0.0))
+
+
+def _expected(row: dict) -> float:
+    return _number(row["conn"]) * _number(row["n_pre"]) * _number(row["n_post"])
 
 
 def fit(rows: Iterable[dict], caches: dict[str, int]) -> dict[tuple[str, str, str], Curve]:

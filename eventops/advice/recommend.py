@@ -10,46 +10,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..rows.csr import MAX_SYNAPSES
-from . import cost, measured_tables, sizes
+from . import cost, measured_tables, ranking
+from .ranking import Choice
 
-_OWN = {"prob": "EventFixedProb", "num": "EventFixedNumConn", "dense": "EventLinear"}
 MODES = {"call": "one call from Python", "scan": "one step inside lax.scan"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Choice:
-    """One way to compute the product.
-
-    Attributes
-    ----------
-    operator
-        What to construct, such as ``EventFixedProb(storage='procedural')``; ``Linear`` is the dense product.
-    method
-        Who computes it: ``eventops``, ``jnp-dense``, or a peer that was measured.
-    seconds, low, high
-        Predicted time of a call (of a step in a scan) for all vectors of the batch, with its 95 % interval.
-    nbytes
-        Bytes that its matrix takes.
-    basis
-        ``measured``, ``interpolated``, or ``extrapolated`` with the axes that lie beyond every measured point.
-    fits
-        Whether it can be built: within the memory of the machine, and within 2³¹ - 1 synapses.
-    """
-
-    operator: str
-    method: str
-    seconds: float
-    low: float
-    high: float
-    nbytes: int
-    basis: str
-    fits: bool
 
 
 @dataclasses.dataclass(frozen=True)
 class Recommendation:
     """All ways to compute a product, the fastest first; those that cannot be built come last.
+
+    Where the point that was asked for is among the measured ones, what was measured there comes before what is predicted.
 
     Attributes
     ----------
@@ -129,17 +100,18 @@ def recommend(
     device: str | None = None,
     results: str | os.PathLike | None = None,
 ) -> Recommendation:
-    """Rank the operators for a network by the time that they are predicted to take on this machine.
+    """Rank the operators for a network by the time that they take on this machine.
 
-    Predictions come from the points that the workflow measured (`eventops.advice.cost` says how); the ranking includes the
-    dense product and the peers that were measured beside it. Times are those of a forward product in steady state.
+    Times are those that the workflow measured, or are predicted from them (`eventops.advice.cost` says how); the ranking includes
+    the dense product and the peers that were measured beside it. Times are those of a forward product in steady state.
 
     Parameters
     ----------
     n_pre, n_post
         Number of pre and post neurons.
     rate
-        Fraction of pre neurons that are active in one step, in [0, 1].
+        Fraction of pre neurons that are active in one step, in [0, 1]: the firing rate in Hz times the time step in
+        seconds.
     prob
         Connection probability of independent pairs (`EventFixedProb`).
     conn_num
@@ -154,7 +126,8 @@ def recommend(
     dtype
         Of the weights.
     weight
-        ``"homogeneous"``: one weight for all synapses; ``"per-synapse"``: each has its own.
+        ``"homogeneous"``: one weight for all synapses; ``"per-synapse"``: each has its own, from an array;
+        ``"random"``: each has its own, from a law of `eventops.weights`, which procedural storage generates.
     device
         ``"cpu"`` or ``"gpu"``; by default the one that JAX uses.
     results
@@ -187,10 +160,10 @@ def recommend(
     ['Linear']
     """
     n_pre, n_post = _size("n_pre", n_pre), _size("n_post", n_post)
-    batch, rate = _count("batch", batch, 1), _fraction("rate", rate)
+    batch, rate = _count("batch", batch, 1), _rate(rate)
     dtype, device = _dtype(dtype), device or _device()
     _one_of("mode", mode, tuple(MODES))
-    _one_of("weight", weight, ("homogeneous", "per-synapse"))
+    _one_of("weight", weight, ("homogeneous", "per-synapse", "random"))
     _one_of("efferent_target", efferent_target, ("post", "pre"))
     kind, conn, synapses = _connections(n_pre, n_post, prob, conn_num, efferent_target)
     if kind == "dense":
@@ -199,83 +172,38 @@ def recommend(
     job = {"n_pre": n_pre, "n_post": n_post, "conn_kind": kind, "conn": conn, "dtype": dtype}
     job |= {"weight": weight, "efferent_target": efferent_target, "allow_self_conn": True}
     job |= {"n_synapses": synapses, "rate": rate, "batch": batch}
-    choices, left_out = _choices(job, mode, *measured_tables.fitted(folder, device))
+    choices, left_out = ranking.choices(job, mode, *measured_tables.fitted(folder, device))
     unnamed = results is None and not os.environ.get(measured_tables.VARIABLE)
-    if unnamed and not any(c.operator.startswith(_OWN[kind]) for c in choices):
+    if unnamed and not any(c.operator.startswith(ranking.OWN[kind]) for c in choices):
         # A short run says little of other sizes; an answer without the operator that was asked about is none.
         why = f", since {folder} has too few points for this question"
         folder, source = measured_tables.reference(device, why)
-        choices, left_out = _choices(job, mode, *measured_tables.fitted(folder, device))
+        choices, left_out = ranking.choices(job, mode, *measured_tables.fitted(folder, device))
     if not choices:
-        raise ValueError(
-            f"recommend: no method was measured on {device!r} in mode {mode!r} in {folder}; "
-            "choose another device or mode, or measure it with snakemake"
-        )
+        raise ValueError(_nothing(folder, device, mode, left_out))
     law = {"prob": f"prob={conn}", "num": f"conn_num={conn} ({efferent_target})", "dense": "dense"}
     many = f", {batch} vectors" if batch > 1 else ""
     question = f"{n_pre:,} → {n_post:,}, {law[kind]}, {100 * rate:.3g} % active{many}, "
     question += f"{dtype}, {weight} weights, {MODES[mode]}:"
-    return Recommendation(question, source, tuple(choices), tuple(left_out))
+    return Recommendation(question, source, tuple(choices), tuple(map(str, left_out)))
 
 
-def _choices(job: dict, mode: str, curves: dict, machine: dict) -> tuple[list[Choice], list[str]]:
-    """A choice for every curve that applies, ranked; and the curves that say nothing here."""
-    item = float(cost.ITEM[job["dtype"]])
-    each = job["weight"] != "homogeneous"
-    work = cost.Work(
-        *(np.array(float(x)) for x in (job["n_pre"], job["n_post"], job["n_synapses"])),
-        events=np.array(job["rate"] * job["n_pre"]),
-        batch=np.array(float(job["batch"])),
-        item=np.array(item),
-        stored=np.array(item if each else 0.0),
+def _nothing(folder, device: str, mode: str, left_out: list) -> str:
+    """Why there is no choice at all, and what to ask instead."""
+    if not left_out:
+        return (
+            f"recommend: no method was measured on {device!r} in mode {mode!r} in {folder}; "
+            "choose another device or mode, or measure it with snakemake"
+        )
+    known = {}
+    for one in left_out:
+        for axis, value in zip(one.axes, one.values, strict=True):
+            known.setdefault(axis, set()).add(f"{value:.4g}")
+    said = ", ".join(f"one {axis} ({' or '.join(sorted(v))})" for axis, v in known.items())
+    return (
+        f"recommend: on {device!r} in mode {mode!r}, every method in {folder} was measured at {said}, which tells nothing of "
+        "another; ask for that, or add what you need to a block of the sweep and run snakemake"
     )
-    sparse = None if job["conn_kind"] == "dense" else _OWN[job["conn_kind"]]
-    found, left_out = [], []
-    for (method, form, way), curve in curves.items():
-        if way != mode or (form != "dense" and sparse is None):
-            continue
-        if form == "drawn" and (each or job["efferent_target"] == "pre"):
-            continue  # a graph that is drawn has one weight, and no fixed in-degree
-        names = {
-            "sparse": sparse,
-            "drawn": f"{sparse}(storage='procedural')",
-            "dense": "EventLinear",
-        }
-        name = "Linear" if method == cost.DENSE else names[form]
-        if method not in (cost.OURS, cost.DENSE):
-            name = f"its {form} product"
-        never = np.array(cost.AXES)[curve.never_varied(work)]
-        if never.size:
-            name = name if method in (cost.OURS, cost.DENSE) else f"{method}, {form}"
-            left_out.append(f"{name} (one {' and one '.join(never)})")
-            continue
-        log_t, spread = (float(x) for x in curve.predict(work))
-        t, far = math.exp(log_t), math.exp(cost.Z95 * spread)
-        nbytes, fits = _memory(job, method, form, machine)
-        found.append(Choice(name, method, t, t / far, t * far, nbytes, _basis(curve, work), fits))
-    # Those that are predicted to cost no more than a call does are level: first the one that is known better.
-    return sorted(found, key=lambda c: (not c.fits, c.seconds, c.high)), left_out
-
-
-def _memory(job: dict, method: str, form: str, machine: dict) -> tuple[int, bool]:
-    """Bytes stored, and whether that can be built on the machine."""
-    if form == "dense":
-        job = job | {"conn_kind": "dense", "weight": "per-synapse", "storage": "dense"}
-        job["n_synapses"] = job["n_pre"] * job["n_post"]
-    else:
-        job = job | {"storage": "procedural" if form == "drawn" else "sparse"}
-    nbytes = int(sizes.stored_bytes(job, method))
-    fits = nbytes <= machine.get("memory_bytes", math.inf)
-    if form == "sparse":
-        fits = fits and job["n_synapses"] <= MAX_SYNAPSES
-    return nbytes, fits
-
-
-def _basis(curve: cost.Curve, work: cost.Work) -> str:
-    outside = curve.outside(work)
-    if outside.any():
-        return "extrapolated in " + ", ".join(np.array(cost.AXES)[outside])
-    return "measured" if curve.measured(work) else "interpolated"
 
 
 def _device() -> str:
@@ -326,6 +254,19 @@ def _fraction(name: str, value) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"recommend: {name}={value!r} must be in [0, 1]")
     return float(value)
+
+
+def _rate(rate) -> float:
+    """A fraction of the neurons; whoever knows a rate in Hz is told how it becomes one."""
+    try:
+        return _fraction("rate", rate)
+    except ValueError as error:
+        if isinstance(rate, bool) or not isinstance(rate, (int, float, np.number)) or not rate > 1:
+            raise
+        raise ValueError(
+            f"{error}: it is the fraction of neurons that are active in one step, the firing rate in Hz times the "
+            f"time step in seconds; {rate:g} Hz in steps of 0.1 ms is rate={rate * 1e-4:g}"
+        ) from None
 
 
 def _one_of(name: str, value, allowed: tuple[str, ...]) -> None:

@@ -4,9 +4,9 @@ A product is one of the three partial derivatives of the trilinear form
 ``sum_ij s[i] * w[i, j] * g[j]`` of spikes, weights and output cotangents: ``forward`` (by g),
 ``spike_cotangent`` (by s) and ``weight_cotangent`` (by w). A kind of storage is ``dense`` (a matrix),
 ``rows`` (:class:`eventops.rows.csr.Rows`), ``uniform`` (one number for all pairs), ``procedural`` (nothing but the
-law of a random graph, :class:`eventops.graphs.drawing.Graph`, and one weight) or ``generated`` (the same, and the law of random
-weights, :class:`eventops.graphs.drawing.Generated`). Delivery into rings of future currents is a kind with products
-of its own, see ``delay_products.py``. ``update_on_pre`` and ``update_on_post`` change the weights of the neurons that
+law of a random graph, :class:`eventops.graphs.graph.Graph`, and one weight) or ``generated`` (the same, and the law of random
+weights, :class:`eventops.graphs.graph.Generated`). Delivery into rings of future currents is a kind with products
+of its own, see ``delay_products.py``, and so is random drive, see ``drive_products.py``. ``update_on_pre`` and ``update_on_post`` change the weights of the neurons that
 fire.
 
 May import ``core``, ``rows`` and ``graphs``. Begin with ``reference.py``, the specification of all others.
@@ -17,7 +17,18 @@ from types import MappingProxyType
 
 from ..core import cuda, loader
 from ..core.messages import shown
-from . import cpu, delayed_cpu, delayed_reference, gpu, reference
+from . import (
+    cpu,
+    delayed_cpu,
+    delayed_reference,
+    drive_cpu,
+    drive_reference,
+    drive_spikes_reference,
+    gpu,
+    neurons_cpu,
+    neurons_reference,
+    reference,
+)
 
 BACKENDS = ("reference", "cpu", "gpu", "gpu-atomics")
 # The platforms that a backend runs on; None for all. JAX's name of NVIDIA's is cuda.
@@ -67,6 +78,14 @@ IMPLEMENTATIONS = MappingProxyType(
         ("delayed", "swap", "cpu"): delayed_cpu.swap,
         ("delayed", "spike_cotangent", "cpu"): delayed_cpu.spike_cotangent,
         ("delayed", "weight_cotangent", "cpu"): delayed_cpu.weight_cotangent,
+        ("neurons", "step", "reference"): neurons_reference.step,
+        ("neurons", "step", "cpu"): neurons_cpu.step,
+        ("drive", "counts", "reference"): drive_reference.counts,
+        ("drive", "current", "reference"): drive_reference.current,
+        ("drive", "spikes", "reference"): drive_spikes_reference.spikes,
+        ("drive", "counts", "cpu"): drive_cpu.counts,
+        ("drive", "current", "cpu"): drive_cpu.current,
+        ("drive", "spikes", "cpu"): drive_cpu.spikes,
         ("dense", "update_on_pre", "reference"): reference.dense_update_on_pre,
         ("dense", "update_on_post", "reference"): reference.dense_update_on_post,
         ("rows", "update_on_pre", "reference"): reference.rows_update_on_pre,

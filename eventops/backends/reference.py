@@ -43,7 +43,8 @@ def _twice_rounded(location, scale, standard):
     Compilers fuse across ``optimization_barrier`` and ``reduce_precision``, but not across a choice.
     """
     product = scale * standard
-    return location + jnp.where(jnp.isnan(product), jnp.nan, product)
+    # Where the product is nan, so is ``scale - scale``; a nan of our own would be one to jax_debug_nans.
+    return location + jnp.where(jnp.isnan(product), scale - scale, product)
 
 
 @_twice_rounded.defjvp

@@ -6,6 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .byte_order import native, native_dtype
+from .dtypes import default_float
 from .messages import shown
 
 
@@ -71,7 +73,7 @@ def array(call: str, name: str, value, whole_as=None) -> jax.Array:
     if isinstance(value, jax.Array):
         return value
     try:
-        host = np.asarray(value)
+        host = native(value)
     except (TypeError, ValueError):  # a list with tracers in it, or no numbers
         host = None
     if host is not None and host.dtype.kind in "iu":
@@ -80,9 +82,13 @@ def array(call: str, name: str, value, whole_as=None) -> jax.Array:
         else:
             with np.errstate(over="ignore"):  # to inf in float16, as JAX does
                 value = host.astype(whole_as)
-    if value is not None:
+    # JAX reads no numbers in another byte order, neither in one array nor in a list of them.
+    numbers = host is not None and host.dtype.kind in "biufc"
+    for given in (value, host if numbers else None):
+        if given is None:
+            continue
         try:
-            return jnp.asarray(value)
+            return jnp.asarray(given)
         except (TypeError, ValueError):
             pass
         except OverflowError:  # a Python int that no dtype holds
@@ -106,7 +112,7 @@ def _check_held(call: str, name: str, whole: np.ndarray) -> None:
 
 def as_dtype(call: str, dtype):
     try:
-        return jnp.dtype(dtype)
+        return native_dtype(jnp.dtype(dtype))
     except TypeError:
         raise TypeError(
             f"{call}: dtype={shown(dtype)} is not a dtype; use float16, bfloat16, float32 or float64"
@@ -114,13 +120,13 @@ def as_dtype(call: str, dtype):
 
 
 def float_dtype(call: str, dtype, given) -> np.dtype:
-    """What values of dtype ``given`` are stored in: ``dtype``, or if that is None their own or float32."""
+    """What values of dtype ``given`` are stored in: ``dtype``, or if that is None their own or JAX's default."""
     if dtype is not None:
         dtype = as_dtype(call, dtype)
     elif given is not None and jnp.issubdtype(given, jnp.floating):
-        dtype = jax.dtypes.canonicalize_dtype(given)
+        dtype = jax.dtypes.canonicalize_dtype(native_dtype(given))
     else:
-        dtype = jnp.dtype(jnp.float32)
+        dtype = default_float()
     check_dtype(call, dtype)
     return dtype
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from . import loader
 
-_HANDLERS = (
+HANDLERS = (
     "DenseForward",
     "DenseSpikeCotangent",
     "DenseWeightCotangent",
@@ -39,7 +39,7 @@ def register() -> str | None:
     library.EventopsGpuProblem.restype = library.EventopsNvrtcProblem.restype = ctypes.c_char_p
     arguments = (str(sources()), "\n".join(nvrtc_paths()), str(_cache_folder() or ""))
     library.EventopsGpuSetup(*(os.fsencode(a) for a in arguments))
-    for name in _HANDLERS:
+    for name in HANDLERS:
         handler = jax.ffi.pycapsule(getattr(library, f"EventopsGpu{name}"))
         jax.ffi.register_ffi_target(target(name), handler, platform="CUDA")
     return None

@@ -10,7 +10,7 @@ import warnings
 
 import jax
 
-_HANDLERS = (
+HANDLERS = (
     "DenseForward",
     "DenseSpikeCotangent",
     "DenseWeightCotangent",
@@ -39,6 +39,10 @@ _HANDLERS = (
     "RowsTouchedOnPre",
     "RowsTouchedOnPost",
     "Replace",
+    "Neurons",
+    "PoissonCounts",
+    "PoissonCurrent",
+    "PoissonSpikes",
 )
 HOW_TO_BUILD = "install a C++17 compiler, then eventops again (pip install --force-reinstall ...)"
 
@@ -72,7 +76,7 @@ def _load_once() -> tuple[ctypes.CDLL | None, str | None]:
     except OSError as error:
         return None, f"the native library does not load ({error}); {HOW_TO_BUILD}"
     library.EventopsIsa.restype = ctypes.c_char_p
-    for name in _HANDLERS:
+    for name in HANDLERS:
         handler = jax.ffi.pycapsule(getattr(library, f"Eventops{name}"))
         jax.ffi.register_ffi_target(target(name), handler, platform="cpu")
     return library, None

@@ -1,4 +1,4 @@
-"""What error messages have in common: values shown in short, and functions of the user's that could not be called."""
+"""What messages have in common: values shown in short, and functions of the user's that could not be called."""
 
 import inspect
 
@@ -16,6 +16,18 @@ def shown(value) -> str:
         return f"<function {value.__qualname__.replace('<locals>.', '')}>"
     text = " ".join(repr(value).split())
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def weights_shown(weight, kind: str | None = None) -> str:
+    """Weights as a repr shows them: dtype, and shape or ``kind``; or what stands where they were.
+
+    Transformations put all kinds of things in the place of arrays: None, placeholders, empty gradients of whole numbers.
+    """
+    shape, dtype = getattr(weight, "shape", None), getattr(weight, "dtype", None)
+    if shape is None or dtype is None:
+        return shown(weight)
+    kind = kind or ("x".join(map(str, shape)) if len(shape) else "homogeneous")
+    return f"{'float0' if dtype == jax.dtypes.float0 else dtype}[{kind}]"
 
 
 def applied(call: str, name: str, function, wanted: str, apply):

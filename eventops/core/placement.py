@@ -12,8 +12,14 @@ def apart(make):
     So one device draws, also under ``jax.set_mesh`` (where all would), and an operator that is made inside
     ``jit`` has its graph as a constant of the program.
     """
+    x64 = jax.config.jax_enable_x64  # may be of the caller's thread alone
+
+    def made():
+        with jax.enable_x64(x64):
+            return make()
+
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        return thread.submit(make).result()
+        return thread.submit(made).result()
 
 
 def placed(arrays):

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.byte_order import native
+from ..core.dtypes import default_float
 from ..core.messages import shown
 from . import quantiles
 
@@ -35,7 +37,7 @@ class Law:
         if any(jnp.issubdtype(x.dtype, jnp.complexfloating) for x in pair):
             raise TypeError(f"{self!r}: weights must be real")
         floating = [x for x in pair if jnp.issubdtype(x.dtype, jnp.floating) and not x.weak_type]
-        dtype = jnp.result_type(*floating) if floating else jnp.dtype(jnp.float32)
+        dtype = jnp.result_type(*floating) if floating else default_float()
         return jnp.stack([x.astype(dtype) for x in pair])
 
 
@@ -53,7 +55,9 @@ def _number(call: str, name: str, value):
         finite = False
     if not finite:
         raise ValueError(f"{call}: {name}={shown(value)} must be finite")
-    return int(value) if isinstance(value, int) or np.asarray(value).dtype.kind in "iu" else value
+    if isinstance(value, int) or np.asarray(value).dtype.kind in "iu":
+        return int(value)
+    return native(value) if isinstance(value, np.ndarray) else value
 
 
 def _known(*values) -> bool:

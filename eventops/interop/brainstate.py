@@ -6,14 +6,26 @@ arguments, hold their weights in a ``ParamState``, and take and give physical un
 the operators of `eventops`; ``docs/from-brainstate.md`` says where that differs from BrainState, and why.
 """
 
+import math
+
 import brainstate
 import brainunit as u
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from ..core.messages import weights_shown
 from ..operators import fixed_num, fixed_prob, linear
+from .brainstate_drive import PoissonInput, PoissonSpikes
 
-__all__ = ["EventFixedNumConn", "EventFixedProb", "EventLinear", "FixedNumConn"]
+__all__ = [
+    "EventFixedNumConn",
+    "EventFixedProb",
+    "EventLinear",
+    "FixedNumConn",
+    "PoissonInput",
+    "PoissonSpikes",
+]
 
 
 class _Module(brainstate.nn.Module):
@@ -27,11 +39,11 @@ class _Module(brainstate.nn.Module):
         """Make the operator with a weight of 1, then the real weights, since these may have to be drawn."""
         op = make(1.0)
         self.in_size, self.out_size = op.in_size, op.out_size
-        shape = op._weight_shape()
-        weight = _flat(brainstate.nn.init.param(weight, _sizes(op), allow_none=False), shape)
+        weight = _given(f"{type(self).__name__}: conn_weight", weight, op)
         op = op.with_weight(u.get_mantissa(weight))
         self.weight = param_type(u.maybe_decimal(op.weight * u.get_unit(weight)))
-        arrays, self._structure = jax.tree.flatten(op.with_weight(1.0))
+        known = op if op.law is not None else op.with_weight(1.0)  # a law needs its two numbers
+        arrays, self._structure = jax.tree.flatten(known)
         self._connectivity = brainstate.LongTermState(tuple(arrays))
 
     @property
@@ -46,26 +58,36 @@ class _Module(brainstate.nn.Module):
         return u.maybe_decimal(y * (u.get_unit(self.weight.value) * u.get_unit(x)))
 
     def __repr__(self):
-        return f"{type(self).__name__}({self.op!r}, unit={u.get_unit(self.weight.value)})"
+        try:
+            return f"{type(self).__name__}({self.op!r}, unit={u.get_unit(self.weight.value)})"
+        except Exception:  # a state can hold anything
+            sizes = f"{self.in_size}, {self.out_size}"
+            return f"{type(self).__name__}({sizes}, weight={weights_shown(self.weight.value)})"
 
 
-def _sizes(op) -> tuple[int, ...]:
-    """What an initialiser is asked for: BrainState's (n_pre, conn_num) where rows have one length."""
-    graph = op.graph
-    if graph is None:
-        return op.in_size, op.out_size
-    regular = (
-        isinstance(op, fixed_num.FixedNumConn) and op.n_synapses == op.in_size * graph.conn_num
-    )
-    return (op.in_size, graph.conn_num) if regular else (op.n_synapses,)
+def _given(call, weight, op):
+    """What weights are, as a number, an array or a quantity. Their shape says where they belong, or is refused.
 
-
-def _flat(weight, shape):
-    """Weights in the operator's shape: those that are given by row and partner stand in that order."""
-    unit, value = u.get_unit(weight), u.get_mantissa(weight)
-    if np.ndim(value) > 0 and np.shape(value) != shape and np.size(value) == np.prod(shape):
-        value = value.reshape(shape)
-    return value * unit if np.ndim(value) > 0 else weight
+    BrainState's shape is asked of an initialiser: a row for each neuron that has a fixed number of partners.
+    """
+    lines = fixed_num.line_shape(op) if isinstance(op, fixed_num.FixedNumConn) else None
+    flat = op._weight_shape()
+    if isinstance(weight, brainstate.State):
+        weight = weight.value
+    if callable(weight):
+        weight = weight(lines or flat or (op.n_synapses,))
+    elif isinstance(weight, (list, tuple)):
+        weight = jnp.asarray(weight)
+    shape = np.shape(u.get_mantissa(weight))
+    wanted = dict.fromkeys(s for s in ((), lines, flat) if s is not None)
+    if shape not in wanted and math.prod(shape) == 1:  # one number, as BrainState reads it
+        return weight.reshape(())
+    if shape not in wanted:
+        *most, last = (str(s) for s in wanted)
+        raise ValueError(
+            f"{call} of shape {shape} does not fit; use one number or shape {' or '.join([*most[1:], last])}"
+        )
+    return weight
 
 
 def _seed(seed) -> int:
@@ -184,8 +206,9 @@ class FixedNumConn(_Module):
     in_size, out_size : int or tuple of int
     conn_num : int or float
     conn_weight : number, array, quantity or callable
-        An array has shape (n_pre, conn_num), as in BrainState, or (n_synapses,). A callable is one of
-        BrainState's initialisers, ``f(shape)``.
+        An array has a row for each neuron that has ``conn_num`` partners, as in BrainState, its weights in the
+        ascending order of these: (n_pre, conn_num) with 'post', (n_post, conn_num) with 'pre'. Or it has shape
+        (n_synapses,), in (pre, post) order. A callable is one of BrainState's initialisers, ``f(shape)``.
     efferent_target : {'post', 'pre'}
         'pre', which BrainState refuses, fixes the number of sources of each post neuron.
     afferent_ratio : float

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core import loader
+from ..core.byte_order import native
 from ..core.messages import shown
 from ..graphs.graph import Graph
 from ..graphs.lattice import Lattice
@@ -143,7 +144,8 @@ class Merge:
         leaves = []
         for place in self.plan:
             if isinstance(place, tuple):
-                leaves.append(weights[place[0]])
+                weight = weights[place[0]]
+                leaves.append(native(weight) if isinstance(weight, np.ndarray) else weight)
             else:
                 leaves.append(place.leaf if isinstance(place, _Static) else next(others))
         return jax.tree_util.tree_unflatten(self.treedef, leaves)

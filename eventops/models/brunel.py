@@ -18,37 +18,43 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ..operators.drive import PoissonInput
 from ..operators.fixed_num import EventFixedNumConn
-from .poisson import tail
+from ..operators.neurons import LIFDelta, NeuronState
 
 DT = 0.1  # ms, as all times here
 TAU, REFRACTORY, DELAY = 20.0, 2.0, 1.5
 THRESHOLD, V_RESET = 20.0, 10.0  # mV
 FAN_IN = 0.1  # of each population
 _SLOTS = round(DELAY / DT)
+CELLS = LIFDelta(
+    TAU, v_rest=0.0, v_reset=V_RESET, v_threshold=THRESHOLD, refractory=REFRACTORY, dt=DT
+)
 
 
 class Network(NamedTuple):
-    """Projections from the excitatory and the inhibitory neurons to all, and the external input.
-
-    ``external`` holds the Poisson law of the external spikes in a step: thresholds for 32 random bits. ``jump`` is
-    what one of them adds to V, in mV.
-    """
+    """Projections from the excitatory and the inhibitory neurons to all, and the external spikes, jumps of V in mV."""
 
     exc: EventFixedNumConn
     inh: EventFixedNumConn
-    external: jax.Array
-    jump: float
+    external: PoissonInput
 
 
 class State(NamedTuple):
-    """V in mV, steps until it moves again, the spikes that have not arrived yet, and where among them we are."""
+    """The neurons (V in mV), the spikes that have not arrived yet, and where among them we are.
 
-    v: jax.Array
-    refractory: jax.Array
+    ``external`` is the state of the external spikes.
+    """
+
+    neurons: NeuronState
     sent: jax.Array
     turn: jax.Array
-    key: jax.Array
+    external: jax.Array
+
+    @property
+    def v(self) -> jax.Array:
+        """V in mV, shape (n,)."""
+        return self.neurons.v
 
 
 def network(
@@ -74,34 +80,28 @@ def network(
     fan = {"efferent_target": "pre", **options}
     exc = EventFixedNumConn(n_exc, n, FAN_IN, j, seed=2 * seed, **fan)
     inh = EventFixedNumConn(n - n_exc, n, FAN_IN, -g * j, seed=2 * seed + 1, **fan)
-    return Network(exc, inh, jnp.asarray(tail(eta * THRESHOLD / (j * TAU) * DT)), j)
+    external = PoissonInput(n, eta * THRESHOLD / (j * TAU) * DT, j, seed=seed, dtype=exc.dtype)
+    return Network(exc, inh, external)
 
 
 def initial(net: Network, seed: int = 0) -> State:
-    """V uniform between V_reset and the threshold, nothing under way."""
+    """V uniform between V_reset and the threshold, nothing under way.
+
+    The seed is that of V, and of the external spikes: those of seed ``s`` begin with step ``s * 2**32``.
+    """
     n = net.exc.out_size
-    key, start = jax.random.split(jax.random.key(seed))
-    v = jax.random.uniform(start, (n,), minval=V_RESET, maxval=THRESHOLD)
+    v = jax.random.uniform(jax.random.key(seed), (n,), minval=V_RESET, maxval=THRESHOLD)
     sent = jnp.zeros((_SLOTS, n), bool)
-    return State(v, jnp.zeros(n, jnp.int16), sent, jnp.int32(0), key)
+    external = jnp.array([0, seed], jnp.uint32)
+    return State(CELLS.init_state(n, v), sent, jnp.int32(0), external)
 
 
 def step(net: Network, state: State) -> tuple[State, jax.Array]:
     """One step of 0.1 ms; gives the state and the spikes, shape (n,)."""
-    n, n_exc = net.exc.out_size, net.exc.in_size
-    key, draw = jax.random.split(state.key)
-    bits = jax.random.bits(draw, (n,), jnp.uint32)
-    # Inversion: the number of external spikes is the number of tail probabilities above a uniform number.
-    spikes_outside = jnp.sum(bits[:, None] < net.external[None, :], axis=1, dtype=jnp.int32)
+    n_exc = net.exc.in_size
     arriving = state.sent[state.turn]
     jumps = net.exc(arriving[:n_exc]) + net.inh(arriving[n_exc:])
-    v = state.v * jnp.exp(-DT / TAU) + jumps + spikes_outside.astype(jnp.float32) * net.jump
-    v = jnp.where(state.refractory > 0, V_RESET, v)
-    spikes = v >= THRESHOLD
-    v = jnp.where(spikes, V_RESET, v)
-    pause = jnp.int16(round(REFRACTORY / DT))
-    refractory = jnp.where(
-        spikes, pause, jnp.maximum(state.refractory - jnp.int16(1), jnp.int16(0))
-    )
+    external, jumps = net.external.step(state.external, into=jumps)
+    neurons, spikes = CELLS.step(state.neurons, jumps)
     sent = state.sent.at[state.turn].set(spikes)
-    return State(v, refractory, sent, (state.turn + 1) % _SLOTS, key), spikes
+    return State(neurons, sent, (state.turn + 1) % _SLOTS, external), spikes

@@ -21,12 +21,23 @@ import jax
 import jax.numpy as jnp
 
 from ..operators.fixed_prob import EventFixedProb
+from ..operators.neurons import LIFCond, NeuronState
 
 DT = 0.1  # ms, as all times here
 TAU, TAU_E, TAU_I, REFRACTORY = 20.0, 5.0, 10.0, 5.0
 V_REST, V_RESET, V_THRESHOLD, E_E, E_I = -60.0, -60.0, -50.0, 0.0, -80.0  # mV
 W_E, W_I = 0.6, 6.7  # of the leak conductance: 6 nS and 67 nS of 10 nS
 TARGETS = 80
+CELLS = LIFCond(
+    TAU,
+    (TAU_E, TAU_I),
+    (E_E, E_I),
+    v_rest=V_REST,
+    v_reset=V_RESET,
+    v_threshold=V_THRESHOLD,
+    refractory=REFRACTORY,
+    dt=DT,
+)
 
 
 class Network(NamedTuple):
@@ -38,16 +49,15 @@ class Network(NamedTuple):
 
 
 class State(NamedTuple):
-    """Arrays of shape (n,): V in mV, conductances, steps until V moves again.
+    """The neurons (V in mV; the channels are g_e and g_i), and the spikes of the last step, shape (n,)."""
 
-    V stands as it was integrated: where it is above the threshold the neuron has just fired, and is reset by the next
-    step. So the spikes and all that follows from them are found from one array, in which the loops of a step meet.
-    """
+    neurons: NeuronState
+    spikes: jax.Array
 
-    v: jax.Array
-    g_e: jax.Array
-    g_i: jax.Array
-    refractory: jax.Array
+    @property
+    def v(self) -> jax.Array:
+        """V in mV, shape (n,)."""
+        return self.neurons.v
 
 
 def network(n: int = 4000, *, seed: int = 0, drive: float = 20.0, **options) -> Network:
@@ -74,21 +84,12 @@ def initial(net: Network, seed: int = 0) -> State:
     """V normal around -55 mV (standard deviation 2 mV) up to the threshold, everything else silent."""
     n = net.exc.out_size
     v = jnp.minimum(-55.0 + 2.0 * jax.random.normal(jax.random.key(seed), (n,)), V_THRESHOLD)
-    zero = jnp.zeros(n)
-    return State(v, zero, zero, jnp.zeros(n, jnp.int16))
+    return State(CELLS.init_state(n, v), jnp.zeros(n, bool))
 
 
 def step(net: Network, state: State) -> tuple[State, jax.Array]:
     """One step of 0.1 ms; gives the state and the spikes, shape (n,)."""
     n_exc = net.exc.in_size
-    fired = state.v > V_THRESHOLD
-    pause = jnp.int16(round(REFRACTORY / DT))
-    refractory = jnp.where(fired, pause, jnp.maximum(state.refractory - jnp.int16(1), jnp.int16(0)))
-    v = jnp.where(fired, V_RESET, state.v)
-    g_e = state.g_e * jnp.exp(-DT / TAU_E) + net.exc(fired[:n_exc])
-    g_i = state.g_i * jnp.exp(-DT / TAU_I) + net.inh(fired[n_exc:])
-    total = 1.0 + g_e + g_i
-    v_end = (V_REST + net.drive + g_e * E_E + g_i * E_I) / total
-    moved = v_end + (v - v_end) * jnp.exp(total * (-DT / TAU))
-    v = jnp.where(refractory > 0, v, moved)
-    return State(v, g_e, g_i, refractory), v > V_THRESHOLD
+    arriving = net.exc(state.spikes[:n_exc]), net.inh(state.spikes[n_exc:])
+    neurons, spikes = CELLS.step(state.neurons, *arriving, drive=net.drive)
+    return State(neurons, spikes), spikes

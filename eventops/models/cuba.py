@@ -8,7 +8,7 @@ Benchmark 2 of Brette et al. (J. Comput. Neurosci. 23, 349-398, 2007), after Vog
 
 with ``V_rest = -49 mV`` above the threshold of -50 mV. A spike of an excitatory (inhibitory) neuron adds
 ``w_e = 1.62 mV`` (``w_i = -9 mV``) to ``u_e`` (``u_i``) of its targets one step later; V is held at V_reset for
-5 ms after a spike. V is integrated by exponential Euler with the inputs held for a step, the inputs exactly.
+5 ms after a spike. V and the inputs are integrated exactly on the grid.
 """
 
 from typing import NamedTuple
@@ -17,12 +17,22 @@ import jax
 import jax.numpy as jnp
 
 from ..operators.fixed_prob import EventFixedProb
+from ..operators.neurons import LIFExp, NeuronState
 
 DT = 0.1  # ms, as all times here
 TAU, TAU_E, TAU_I, REFRACTORY = 20.0, 5.0, 10.0, 5.0
 V_REST, V_RESET, V_THRESHOLD = -49.0, -60.0, -50.0  # mV
 W_E, W_I = 1.62, -9.0  # mV
 TARGETS = 80
+CELLS = LIFExp(
+    TAU,
+    (TAU_E, TAU_I),
+    v_rest=V_REST,
+    v_reset=V_RESET,
+    v_threshold=V_THRESHOLD,
+    refractory=REFRACTORY,
+    dt=DT,
+)
 
 
 class Network(NamedTuple):
@@ -33,16 +43,15 @@ class Network(NamedTuple):
 
 
 class State(NamedTuple):
-    """Arrays of shape (n,): V and inputs in mV, steps until V moves again.
+    """The neurons (V in mV; the channels are u_e and u_i), and the spikes of the last step, shape (n,)."""
 
-    V stands as it was integrated: where it is above the threshold the neuron has just fired, and is reset by the next
-    step. So the spikes and all that follows from them are found from one array, in which the loops of a step meet.
-    """
+    neurons: NeuronState
+    spikes: jax.Array
 
-    v: jax.Array
-    u_e: jax.Array
-    u_i: jax.Array
-    refractory: jax.Array
+    @property
+    def v(self) -> jax.Array:
+        """V in mV, shape (n,)."""
+        return self.neurons.v
 
 
 def network(n: int = 4000, *, seed: int = 0, **options) -> Network:
@@ -58,20 +67,12 @@ def initial(net: Network, seed: int = 0) -> State:
     """V normal around -55 mV (standard deviation 2 mV) up to the threshold, everything else silent."""
     n = net.exc.out_size
     v = jnp.minimum(-55.0 + 2.0 * jax.random.normal(jax.random.key(seed), (n,)), V_THRESHOLD)
-    zero = jnp.zeros(n)
-    return State(v, zero, zero, jnp.zeros(n, jnp.int16))
+    return State(CELLS.init_state(n, v), jnp.zeros(n, bool))
 
 
 def step(net: Network, state: State) -> tuple[State, jax.Array]:
     """One step of 0.1 ms; gives the state and the spikes, shape (n,)."""
     n_exc = net.exc.in_size
-    fired = state.v > V_THRESHOLD
-    pause = jnp.int16(round(REFRACTORY / DT))
-    refractory = jnp.where(fired, pause, jnp.maximum(state.refractory - jnp.int16(1), jnp.int16(0)))
-    v = jnp.where(fired, V_RESET, state.v)
-    u_e = state.u_e * jnp.exp(-DT / TAU_E) + net.exc(fired[:n_exc])
-    u_i = state.u_i * jnp.exp(-DT / TAU_I) + net.inh(fired[n_exc:])
-    v_end = V_REST + u_e + u_i
-    moved = v_end + (v - v_end) * jnp.exp(-DT / TAU)
-    v = jnp.where(refractory > 0, v, moved)
-    return State(v, u_e, u_i, refractory), v > V_THRESHOLD
+    arriving = net.exc(state.spikes[:n_exc]), net.inh(state.spikes[n_exc:])
+    neurons, spikes = CELLS.step(state.neurons, *arriving)
+    return State(neurons, spikes), spikes

@@ -24,9 +24,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..operators.delays import Delayed, DelayState
+from ..operators.drive import PoissonInput
 from ..operators.fixed_total import EventFixedTotalNum
+from ..operators.neurons import LIFExp, NeuronState
 from ..operators.sparse import EventSparse
-from .poisson import tail
 
 DT = 0.1  # ms, as all times here
 POPULATIONS = ("L23E", "L23I", "L4E", "L4I", "L5E", "L5I", "L6E", "L6I")
@@ -52,28 +53,41 @@ WEIGHT, RELATIVE_DEVIATION, INHIBITION = 87.8, 0.1, -4.0  # pA
 DELAY = {"E": (1.5, 0.75), "I": (0.75, 0.375)}  # mean and deviation
 
 
-class Network(NamedTuple):
-    """All synapses as one operator with delays, and of each neuron: the law of its external spikes and a current.
+CELLS = LIFExp(
+    TAU,
+    TAU_SYN,
+    v_rest=E_L,
+    v_reset=V_RESET,
+    v_threshold=V_THRESHOLD,
+    refractory=REFRACTORY,
+    dt=DT,
+    resistance=TAU / CAPACITY,
+)
 
-    ``external`` has shape (n, k): P(X > j) for j < k, as fractions of 2**32. ``jump`` is the current of an external
-    spike and ``current`` the constant one, in pA.
-    """
+
+class Network(NamedTuple):
+    """All synapses as one operator with delays, the external spikes, and a constant current of each neuron in pA."""
 
     synapses: Delayed
-    external: jax.Array
-    jump: float
+    external: PoissonInput
     current: jax.Array
 
 
 class State(NamedTuple):
-    """V in mV and I in pA of shape (n,), steps until V moves again, currents under way, spikes of the last step."""
+    """The neurons (V in mV, I in pA), currents under way, spikes of the last step, shape (n,).
 
-    v: jax.Array
-    i: jax.Array
-    refractory: jax.Array
+    ``external`` is the state of the external spikes.
+    """
+
+    neurons: NeuronState
     ring: DelayState
     spikes: jax.Array
-    key: jax.Array
+    external: jax.Array
+
+    @property
+    def v(self) -> jax.Array:
+        """V in mV, shape (n,)."""
+        return self.neurons.v
 
 
 def sizes(scale: float = 0.1) -> np.ndarray:
@@ -100,7 +114,7 @@ def network(scale: float = 0.1, *, seed: int = 0, **options) -> Network:
     per_target = number / full[:, None]  # synapses of a target neuron from each population
     mean = WEIGHT * np.where(np.arange(8) % 2, INHIBITION, 1.0) * np.ones((8, 1))
     mean[0, 2] *= 2
-    rng = np.random.default_rng(seed)
+    rng, dtype = np.random.default_rng(seed), jnp.result_type(float)
     blocks = {}
     for target, source in np.ndindex(8, 8):
         k = round(per_target[target, source] * scale * n[target])
@@ -115,13 +129,13 @@ def network(scale: float = 0.1, *, seed: int = 0, **options) -> Network:
             seed=64 * seed + 8 * target + source,
         )
         w = mean[target, source] / np.sqrt(scale)
-        weight = rng.normal(w, RELATIVE_DEVIATION * abs(w), k).astype(np.float32)
+        weight = rng.normal(w, RELATIVE_DEVIATION * abs(w), k).astype(dtype)
         # A weight keeps the sign of its source.
         weight = np.maximum(weight, 0) if w > 0 else np.minimum(weight, 0)
         mu, sigma = DELAY[POPULATIONS[source][-1]]
         delay = np.maximum(1, np.rint(rng.normal(mu, sigma, k) / DT)).astype(np.int16)
         blocks[target, source] = draw.rows.indptr(), draw.rows.indices(), weight, delay
-    pre, post, weight, delay = _together(blocks, first)
+    pre, post, weight, delay = _together(blocks, first, dtype)
     shape = (int(first[-1]),) * 2
     op = EventSparse((pre, post, weight), shape=shape, duplicates="keep", **options)
     # Spikes are handed on in the step after they were fired, which is the first step of their delay.
@@ -131,19 +145,14 @@ def network(scale: float = 0.1, *, seed: int = 0, **options) -> Network:
         RATES
     )  # pA / s
     current = 1e-3 * TAU_SYN * (1 - np.sqrt(scale)) * drive
-    laws = [tail(e * scale * EXTERNAL_RATE * 1e-3 * DT) for e in EXTERNAL]
-    width = max(map(len, laws))
-    external = np.stack([np.pad(law, (0, width - len(law))) for law in laws])
-    each = np.repeat(np.arange(8), n)
-    return Network(
-        synapses,
-        jnp.asarray(external[each]),
-        float(WEIGHT / np.sqrt(scale)),
-        jnp.asarray(current[each], jnp.float32),
+    mean = np.array(EXTERNAL) * scale * EXTERNAL_RATE * 1e-3 * DT
+    external = PoissonInput(
+        tuple(n.tolist()), mean, WEIGHT / np.sqrt(scale), seed=seed, dtype=dtype
     )
+    return Network(synapses, external, jnp.asarray(np.repeat(current, n), dtype))
 
 
-def _together(blocks: dict, first: np.ndarray) -> tuple[np.ndarray, ...]:
+def _together(blocks: dict, first: np.ndarray, dtype) -> tuple[np.ndarray, ...]:
     """Synapses of all pairs of populations as arrays in (pre, post) order: pre, post, weight, delay.
 
     They are put in their places and not sorted, and a block is dropped when it is done: the full circuit has 3e8.
@@ -153,7 +162,7 @@ def _together(blocks: dict, first: np.ndarray) -> tuple[np.ndarray, ...]:
         degree[first[source] : first[source + 1], target] = np.diff(ptr)
     start = (np.cumsum(degree) - degree.ravel()).reshape(degree.shape)
     total = int(degree.sum())
-    post, weight = np.empty(total, np.int32), np.empty(total, np.float32)
+    post, weight = np.empty(total, np.int32), np.empty(total, dtype)
     delay = np.empty(total, np.int16)
     for target, source in list(blocks):
         ptr, posts, weights, delays = blocks.pop((target, source))
@@ -165,33 +174,23 @@ def _together(blocks: dict, first: np.ndarray) -> tuple[np.ndarray, ...]:
 
 
 def initial(net: Network, seed: int = 0) -> State:
-    """V normal around -58 mV (standard deviation 10 mV), no currents."""
+    """V normal around -58 mV (standard deviation 10 mV), no currents.
+
+    The seed is that of V, and of the external spikes: those of seed ``s`` begin with step ``s * 2**32``.
+    """
     n = net.current.shape[0]
-    key, start = jax.random.split(jax.random.key(seed))
-    v = -58.0 + 10.0 * jax.random.normal(start, (n,))
-    zero = jnp.zeros(n)
-    wait = jnp.zeros(n, jnp.int16)
-    return State(v, zero, wait, net.synapses.init_state(), jnp.zeros(n, bool), key)
+    v = -58.0 + 10.0 * jax.random.normal(jax.random.key(seed), (n,))
+    external = jnp.array([0, seed], jnp.uint32)
+    silent = jnp.zeros(n, bool)
+    return State(CELLS.init_state(n, v), net.synapses.init_state(), silent, external)
 
 
 def step(net: Network, state: State) -> tuple[State, jax.Array]:
     """One step of 0.1 ms; gives the state and the spikes, shape (n,)."""
-    decay_v, decay_i = np.exp(-DT / TAU), np.exp(-DT / TAU_SYN)
-    # What a current that decays does to V within a step, and a constant one.
-    from_i = TAU * TAU_SYN / (TAU - TAU_SYN) / CAPACITY * (decay_v - decay_i)
-    from_current = TAU / CAPACITY * (1 - decay_v)
-    v = E_L + (state.v - E_L) * decay_v + state.i * from_i + net.current * from_current
-    v = jnp.where(state.refractory > 0, state.v, v)
     ring, arriving = net.synapses.step(state.ring, state.spikes)
-    key, draw = jax.random.split(state.key)
-    bits = jax.random.bits(draw, v.shape, jnp.uint32)
-    outside = jnp.sum(bits[:, None] < net.external, axis=1, dtype=jnp.int32)
-    i = state.i * decay_i + arriving + outside.astype(jnp.float32) * net.jump
-    spikes = v >= V_THRESHOLD
-    v = jnp.where(spikes, V_RESET, v)
-    pause = jnp.int16(round(REFRACTORY / DT))
-    wait = jnp.where(spikes, pause, jnp.maximum(state.refractory - jnp.int16(1), jnp.int16(0)))
-    return State(v, i, wait, ring, spikes, key), spikes
+    external, arriving = net.external.step(state.external, into=arriving)
+    neurons, spikes = CELLS.step(state.neurons, arriving, drive=net.current)
+    return State(neurons, ring, spikes, external), spikes
 
 
 def rates(counts, scale: float, n_steps: int) -> dict[str, float]:

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from .. import backends
 from ..core.arguments import array, as_dtype, check_dtype, flag, seed_value, size
+from ..core.dtypes import default_float
 from ..core.memory import check_room
 from ..core.messages import applied
 from ..graphs.weights import Law
@@ -32,7 +33,7 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
         check_dtype(call, dtype)
     if callable(weight):
         form = f"a number, an array or an initialiser f(key, shape, dtype) for shape {shape}, such as jax.nn.initializers.normal(0.1)"
-        key, kind = jax.random.key(seed), dtype or jnp.dtype(jnp.float32)
+        key, kind = jax.random.key(seed), dtype or default_float()
         sizes = " x ".join(map(str, shape))
         n_bytes = math.prod(shape) * kind.itemsize
         check_room(
@@ -45,11 +46,11 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
             f"{call}: {weight!r} generates weights for the synapses of a graph that the operator draws; pass a number, "
             "an array or an initialiser f(key, shape, dtype) here"
         )
-    weight = array(call, "weight", weight, dtype or jnp.dtype(jnp.float32))
+    weight = array(call, "weight", weight, dtype or default_float())
     if dtype is None:
         floating = jnp.issubdtype(weight.dtype, jnp.floating)
         strong = floating and not weight.weak_type
-        dtype = weight.dtype if strong else jnp.dtype(jnp.float32)
+        dtype = weight.dtype if strong else default_float()
     check_dtype(call, dtype)
     if jnp.issubdtype(weight.dtype, jnp.complexfloating):
         raise TypeError(f"{call}: weights must be real, not {weight.dtype}")

@@ -7,14 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..core.memory import check_room
-from ..rows.building import Entries, build, check_sizes
+from ..core.places import of, placed
+from ..rows.building import Entries, build, build_order, check_sizes
 from ..rows.csr import Rows
 from ..rows.entries import of_dense
 from ..rows.selection import blocks, chosen, keys, neurons
 from .delays import Delayed
 from .linear import EventLinear, Linear
 from .operator import Operator
-from .sparse import placed, rows_of, sparse_operator
+from .sparse import rows_of, sparse_operator
 
 
 def to_scipy(op: Operator):
@@ -52,7 +53,7 @@ def to_bcoo(op: Operator):
     if dense:
         _known(call, op.weight)
         indptr, post, data = _csr_of_dense(call, np.asarray(op.weight), shape, 24)
-        data = placed(data)
+        data = placed(data, of(op))
     else:
         _check_listed(call, rows.n_synapses, op.dtype, 24)
         data = jnp.broadcast_to(op.weight, (rows.n_synapses,))
@@ -61,7 +62,7 @@ def to_bcoo(op: Operator):
     else:  # nothing to compile for every number of synapses
         indptr, post = (indptr, post) if dense else (rows.indptr(), rows.indices())
         pre = np.repeat(np.arange(op.in_size, dtype=np.int32), np.diff(indptr))
-        indices = placed(np.stack([pre, post], axis=1))
+        indices = placed(np.stack([pre, post], axis=1), of(op))
     return sparse.BCOO((data, indices), shape=shape, indices_sorted=True, unique_indices=dense)
 
 
@@ -180,11 +181,11 @@ def _rebuilt(call, op, entries: Entries) -> Operator:
     if weight.ndim == 0:
         built = build(entries)
     elif isinstance(weight, jax.core.Tracer):
-        n = weight.shape[0]
-        built = build(entries, np.arange(n, dtype=np.int32), np.int32)
+        built = build_order(entries)
         weight = weight[built.values]
     else:
         values = np.asarray(weight)
         built = build(entries, values, values.dtype)
-        weight = placed(built.values)
-    return sparse_operator(op, rows_of(built, entries.n_in, entries.n_out), weight)
+        weight = placed(built.values, of(op))
+    rows = rows_of(built, entries.n_in, entries.n_out, of(op))
+    return sparse_operator(op, rows, weight)

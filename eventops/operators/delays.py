@@ -7,12 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core import places
 from ..core.arguments import as_dtype, check_dtype, spike_array, static_int, unit_events, untraced
+from ..core.byte_order import native
 from ..core.dtypes import accumulator
 from ..core.messages import applied, shown
 from ..primitives.delay_products import step_p, swap_p
 from ..primitives.products import _bind, result_dtype, warn_of_constants
-from ..rows.delay_table import LONGEST, MOST_SLOTS, delay_table
+from ..rows.delay_table import MOST_SLOTS, delay_table, whole_steps
+from ..rows.entry_order import no_column
+from .delayed_entries import FromEntries
 from .operator import Operator
 
 
@@ -31,7 +35,7 @@ class DelayState(NamedTuple):
     position: jax.Array
 
 
-class Delayed(Operator):
+class Delayed(FromEntries, Operator):
     """An operator whose spikes arrive some steps later.
 
     Parameters
@@ -42,7 +46,8 @@ class Delayed(Operator):
         In steps, from 0 to 65,535. One number for all synapses; or one for each, an array of shape
         (n_synapses,) in (pre, post) order, and (in_size, out_size) for dense operators; or an initialiser
         ``f(key, shape, dtype)`` of such an array, with dtype int32 and a key made from the operator's seed (another
-        one than that of its weights).
+        one than that of its weights). Delays in another order, that of a file say: :meth:`from_entries`, or
+        ``op.entry_order(pre, post).to_synapses(delays)``.
 
     Raises
     ------
@@ -98,7 +103,9 @@ class Delayed(Operator):
                 f"{call}: a sharded operator cannot have delays yet; pass the operator itself"
             )
         common, delays = _delays(call, op, delay)
-        table = None if delays is None else delay_table(call, _synapses_of(op), delays)
+        table = None
+        if delays is not None:
+            table = delay_table(call, _synapses_of(op), delays, places.of(op))
         self._set(op=op, common=common, table=table)
         if common is not None and common * op.out_size > MOST_SLOTS:
             raise ValueError(
@@ -127,7 +134,12 @@ class Delayed(Operator):
     @property
     def max_delay(self) -> int:
         """The longest delay in steps."""
-        return self.common if self.table is None else int(jnp.max(self.table.delays()))
+        if self.table is None:
+            return self.common
+        with (
+            jax.ensure_compile_time_eval()
+        ):  # which the delays of an operator that is no argument are
+            return int(jnp.max(self.table.delays()))
 
     @property
     def n_synapses(self) -> int:
@@ -147,7 +159,7 @@ class Delayed(Operator):
         """One matrix for each delay: shape (max_delay + 1, in_size, out_size), in the weights' dtype."""
         self._check_room_for_matrix(self.max_delay + 1)
         shape = (self.max_delay + 1, self.in_size, self.out_size)
-        dense = jnp.zeros(shape, self.dtype)
+        dense = places.zeros(shape, self.dtype, places.of(self))
         if self.table is None:
             return dense.at[-1].set(self.op.todense())
         rows = self.op.connections()
@@ -212,8 +224,9 @@ class Delayed(Operator):
         lead = tuple(static_int(call, "batch_shape", n) for n in sizes)
         if any(n < 0 for n in lead):
             raise ValueError(f"{call}: batch_shape={shown(batch_shape)} must not be negative")
-        ring = jnp.zeros((*lead, *self._ring_shape), accumulator(dtype))
-        return DelayState(ring, jnp.zeros(lead, jnp.int32))
+        where = places.of(self)
+        ring = places.zeros((*lead, *self._ring_shape), accumulator(dtype), where)
+        return DelayState(ring, places.zeros(lead, jnp.int32, where))
 
     def step(self, state, spikes):
         """Send spikes, and receive what is due.
@@ -278,7 +291,7 @@ class Delayed(Operator):
     def _checked(self, call, state, lead, dtype):
         """The two arrays of a state, or the error that says why it is none."""
         try:
-            ring, position = state
+            ring, position = (native(x) if isinstance(x, np.ndarray) else x for x in state)
             found = (ring.shape, ring.dtype, position.shape, position.dtype)
         except (TypeError, ValueError, AttributeError):
             raise TypeError(
@@ -297,16 +310,14 @@ class Delayed(Operator):
         return ring, position
 
     def __repr__(self):
-        arrays = jax.tree.leaves(self)
-        if not all(
-            hasattr(x, "dtype") for x in arrays
-        ):  # while JAX moves placeholders through the tree
-            return f"Delayed({self.op!r})"
         if self.table is None:
             return f"Delayed({self.op!r}, delay={self.common})"
-        slots, bits = self.table.slots, 8 * self.table.codes.dtype.itemsize
-        delays = f"delay=per synapse[below {slots}, in {bits} bits with the post]"
-        return f"Delayed({self.op!r}, {delays}, nbytes={self.nbytes})"
+        try:
+            slots, bits = self.table.slots, 8 * self.table.codes.dtype.itemsize
+            delays = f"delay=per synapse[below {slots}, in {bits} bits with the post]"
+            return f"Delayed({self.op!r}, {delays}, nbytes={self.nbytes})"
+        except AttributeError:  # leaves that are no arrays have no sizes
+            return f"Delayed({self.op!r}, delay=per synapse)"
 
 
 def _shape_of(op) -> tuple[int, ...]:
@@ -323,20 +334,19 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
     untraced(call, "delay", delay)
     if callable(delay):
         _check_stored(call, op)
-        key = jax.random.fold_in(jax.random.key(op.seed), 1)  # the key itself makes the weights
         shape = _shape_of(op)
         form = f"an int, an array of int or an initialiser f(key, shape, dtype) for shape {shape}"
         dtype = jnp.dtype(jnp.int32)
-        made = applied(call, "delay", delay, form, lambda: delay(key, shape, dtype))
+        # Also inside jit the delays are numbers: the size of the ring depends on them, and the key on nothing traced.
+        with jax.ensure_compile_time_eval():
+            key = jax.random.fold_in(jax.random.key(op.seed), 1)  # the key itself makes the weights
+            made = applied(call, "delay", delay, form, lambda: delay(key, shape, dtype))
         return _delays(f"{call}: the initialiser", op, made)
-    delays = np.asarray(delay)
-    if delays.dtype.kind not in "iu":
-        raise TypeError(
-            f"{call}: delay must be in whole steps, an int or an array of integers, not {delays.dtype}; divide a time by "
-            "the time step and round it, jnp.round(time / dt).astype(int)"
-        )
+    no_column(call, op, delay)
+    delays = whole_steps(call, delay)
     if delays.ndim:
         _check_stored(call, op)
+        delays = op._per_synapse(call, delays)
         if delays.shape != _shape_of(op):
             raise ValueError(
                 f"{call}: delays of shape {delays.shape} do not fit; use one number or shape {_shape_of(op)}"
@@ -345,12 +355,6 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
     if delays.size == 0:
         return 0, None
     shortest, longest = int(delays.min()), int(delays.max())
-    if shortest < 0 or longest > LONGEST:
-        wrong = shortest if shortest < 0 else longest
-        raise ValueError(
-            f"{call}: a delay of {wrong} steps is not in [0, {LONGEST}]"
-            + ("; use a longer time step" if wrong > 0 else "")
-        )
     # An array of one number over and over is one number, which is cheaper.
     if shortest == longest:
         return longest, None

@@ -2,9 +2,12 @@
 
 import numbers
 
+import numpy as np
+
 from ..core.arguments import flag, no_autapses, static_int, untraced
 from ..core.messages import shown
 from ..graphs import drawing
+from ..rows import columns
 from .arguments import common
 from .operator import Operator
 
@@ -22,7 +25,9 @@ class FixedNumConn(Operator):
     conn_weight : number, array, callable or law
         A scalar (one number is stored), an array of shape (n_synapses,) in (pre, post) order, an initialiser
         ``f(key, shape, dtype)`` as in ``jax.nn.initializers``, or a law of :mod:`eventops.weights`, whose weights
-        need not be stored.
+        need not be stored. An array with two dimensions has a row for each neuron that has ``conn_num`` partners,
+        its weights in the ascending order of these: (in_size, conn_num) with 'post', (out_size, conn_num)
+        with 'pre'.
     efferent_target : {'post', 'pre'}
         'post': each pre neuron has exactly ``conn_num`` targets (fixed out-degree). 'pre': each post neuron
         has exactly ``conn_num`` sources (fixed in-degree, fan-in).
@@ -42,7 +47,7 @@ class FixedNumConn(Operator):
         nanoseconds per synapse, with one weight for all synapses or a law of weights.
     dtype : dtype, optional
         Of the stored weights: float16, bfloat16, float32 or float64. By default that of a floating
-        ``conn_weight`` array, else float32.
+        ``conn_weight`` array, else JAX's default, float32 or under ``jax_enable_x64`` float64.
     backend : {None, 'cpu', 'reference'}
         None takes the default of the device that the call runs on. A backend that is named runs or raises.
 
@@ -111,8 +116,33 @@ class FixedNumConn(Operator):
         graph = _graph(call, self.in_size, self.out_size, conn_num, options, self.seed)
         self._store(call, graph, conn_weight, dtype)
 
+    def _per_synapse(self, call, values):
+        values = super()._per_synapse(call, values)
+        if getattr(values, "ndim", 0) != 2 or self.rows is None:
+            return values
+        lines, n = line_shape(self), self.n_synapses
+        if values.shape != lines:
+            side = "pre" if self._efferent_target == "post" else "post"
+            rows = f"shape {lines} (a row for each {side} neuron, its partners ascending) or "
+            raise ValueError(
+                f"{call}: an array of shape {values.shape} does not fit; use one number, {rows if lines else ''}shape "
+                f"({n},) ({n} synapses in (pre, post) order)"
+            )
+        values = values.reshape(-1)
+        if self._efferent_target == "post":
+            return values
+        untraced(f"{call}, weights by post neuron", "the graph", self.rows.ptr)
+        position = np.asarray(columns.make(self.rows).position)  # in (post, pre) order
+        order = np.empty_like(position)
+        order[position] = np.arange(position.size, dtype=position.dtype)
+        return values[order]
+
+    @property
+    def _efferent_target(self) -> str:
+        return "post" if self.graph.rule == drawing.FIXED_POST else "pre"
+
     def _describe(self):
-        target = "post" if self.graph.rule == drawing.FIXED_POST else "pre"
+        target = self._efferent_target
         parts = [f"conn_num={self.graph.conn_num}, efferent_target={target!r}"]
         if self.graph.n_selected != self.graph.n_in:
             parts.append(f"n_afferent={self.graph.n_selected}")
@@ -188,6 +218,13 @@ class EventFixedNumConn(FixedNumConn):
             float_as_event,
             backend,
         )
+
+
+def line_shape(op: FixedNumConn) -> tuple[int, int] | None:
+    """(neurons, partners of each) on the side that ``conn_num`` counts for; None where some have no partners."""
+    graph = op.graph
+    lines = graph.n_in if graph.rule == drawing.FIXED_POST else graph.n_out
+    return (lines, graph.conn_num) if op.n_synapses == lines * graph.conn_num else None
 
 
 def _graph(call, in_size, out_size, conn_num, options, seed) -> drawing.Graph:

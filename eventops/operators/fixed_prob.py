@@ -36,7 +36,7 @@ class EventFixedProb(Operator):
         input stays that of the value, so that a surrogate gradient passes.
     dtype : dtype, optional
         Of the stored weights: float16, bfloat16, float32 or float64. By default that of a floating
-        ``conn_weight`` array, else float32.
+        ``conn_weight`` array, else JAX's default, float32 or under ``jax_enable_x64`` float64.
     backend : {None, 'cpu', 'reference'}
         None takes the default of the device that the call runs on. A backend that is named runs or raises.
 

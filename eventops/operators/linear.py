@@ -21,7 +21,7 @@ class Linear(Operator):
         ``f(key, shape, dtype)`` as in ``jax.nn.initializers``.
     dtype : dtype, optional
         Of the stored weights: float16, bfloat16, float32 or float64. By default that of a floating
-        ``weight`` array, else float32.
+        ``weight`` array, else JAX's default, float32 or under ``jax_enable_x64`` float64.
     seed : int
         Makes the key that an initialiser gets.
 
@@ -76,7 +76,7 @@ class EventLinear(Linear):
         ``f(key, shape, dtype)`` as in ``jax.nn.initializers``.
     dtype : dtype, optional
         Of the stored weights: float16, bfloat16, float32 or float64. By default that of a floating
-        ``weight`` array, else float32.
+        ``weight`` array, else JAX's default, float32 or under ``jax_enable_x64`` float64.
     seed : int
         Makes the key that an initialiser gets.
     float_as_event : bool

@@ -6,19 +6,22 @@ import jax
 import jax.numpy as jnp
 
 from ..backends.reference import combine
+from ..core import places
 from ..core.arguments import spike_array, unit_events
 from ..core.memory import check_room
+from ..core.messages import weights_shown
 from ..graphs import drawing
 from ..graphs.quantiles import Quantiles
 from ..graphs.weights import Law
 from ..primitives.products import event_product
 from ..rows.csr import Rows
+from ..rows.entry_order import Ordered, no_column
 from .arguments import weight_array
 from .plasticity import Plastic
 from .storage import PROCEDURAL, SPARSE, check_storage, check_weight
 
 
-class Operator(Plastic):
+class Operator(Plastic, Ordered):
     """Base of the operators: a frozen pytree whose leaves are arrays and whose rest is static.
 
     A subclass lists its array attributes in ``_arrays`` and everything else in ``_static``.
@@ -86,7 +89,7 @@ class Operator(Plastic):
         rows = self.connections()
         if rows is None:
             return jnp.broadcast_to(self.weight, (self.in_size, self.out_size))
-        return rows.todense(self._weights(rows))
+        return places.moved(rows.todense(self._weights(rows)), places.of(self.weight))
 
     def _check_room_for_matrix(self, copies=1):
         check_room(
@@ -211,7 +214,8 @@ class Operator(Plastic):
     def connections(self) -> Rows | None:
         """The synapses: those that are stored, or for procedural storage drawn now. None if dense."""
         if self.rows is None and self.graph is not None:
-            return drawing.draw(self.graph, type(self).__name__)
+            rows = drawing.draw(self.graph, type(self).__name__)
+            return places.moved(rows, places.of(self.weight))
         return self.rows
 
     @property
@@ -237,7 +241,7 @@ class Operator(Plastic):
         ----------
         weight : array or law
             Shape () for homogeneous weights, else (in_size, out_size) for dense operators and
-            (n_synapses,), in (pre, post) order, for sparse ones. Floating; numbers that are not arrays
+            (n_synapses,), in (pre, post) order (see :meth:`entry_order`), for sparse ones. Floating; numbers that are not arrays
             take the present dtype. Or a law of :mod:`eventops.weights`, for an operator that draws its graph; where
             weights are generated, an array of shape (2,) has another location and scale of the same law.
 
@@ -263,6 +267,8 @@ class Operator(Plastic):
             check_weight(call, PROCEDURAL, weight, self._weight_shape())
         dtype = None if hasattr(weight, "dtype") else self.dtype
         new._put_weight(call, weight, dtype)
+        if not isinstance(weight, jax.Array):  # which its user has put somewhere
+            new._set(weight=places.moved(new.weight, places.of(self)))
         return new
 
     def __call__(self, spikes):
@@ -294,8 +300,14 @@ class Operator(Plastic):
             self._set(graph=graph, rows=drawing.draw(graph, call) if sparse else None)
         self._put_weight(call, weight, dtype)
 
+    def _per_synapse(self, call, values):
+        """One value per synapse in (pre, post) order, where a subclass knows another form of them."""
+        no_column(call, self, values)
+        return values
+
     def _put_weight(self, call, weight, dtype):
         """Check and keep a weight: an array, or what one is made from."""
+        weight = self._per_synapse(call, weight)
         if not isinstance(weight, Law) or self.graph is None:
             weight = weight_array(call, weight, self._weight_shape(), dtype, self.seed)
             if self.law is not None and weight.ndim == 0:
@@ -328,16 +340,14 @@ class Operator(Plastic):
         return str(self.n_synapses)
 
     def __repr__(self):
-        weight = self.weight
-        if not hasattr(weight, "dtype"):  # while JAX moves placeholders through the tree
-            return f"{type(self).__name__}({self.in_size}, {self.out_size}, weight={weight!r})"
-        kind = "homogeneous" if weight.ndim == 0 else "x".join(map(str, weight.shape))
-        kind = kind if self.law is None else f"{self.law.name}, generated"
+        kind = None if self.law is None else f"{self.law.name}, generated"
         parts = [str(self.in_size), str(self.out_size), *self._describe()]
-        parts.append(f"weight={weight.dtype}[{kind}]")
-        # A tree whose arrays were mapped to something else still has a repr.
-        if self.rows is None or getattr(self.rows.offsets, "ndim", 0) == 1:
-            parts.append(f"n_synapses={self._n_synapses_text()}, nbytes={self.nbytes}")
+        parts.append(f"weight={weights_shown(self.weight, kind)}")
+        try:
+            if self.rows is None or self.rows.offsets.ndim == 1:
+                parts.append(f"n_synapses={self._n_synapses_text()}, nbytes={self.nbytes}")
+        except AttributeError:
+            pass  # leaves that are no arrays have no sizes
         if self.float_as_event:
             parts.append("float_as_event=True")
         if self.backend is not None:

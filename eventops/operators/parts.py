@@ -3,11 +3,13 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, SingleDeviceSharding
 
 from ..core import placement
 from ..core.arguments import array
+from ..core.byte_order import native
 from ..graphs import drawing
 from ..graphs.weights import Law
 from ..rows.building import Entries, build
@@ -45,6 +47,12 @@ class Layout:
         """Of (in, out) matrices."""
         return PartitionSpec(*((None, self.axis) if self.split == "post" else (self.axis, None)))
 
+    def weights(self, ndim: int, dense: bool) -> PartitionSpec:
+        """Of a matrix, of stacked arrays, or of one number."""
+        if ndim == 0:
+            return PartitionSpec()
+        return self.matrix() if dense else PartitionSpec(self.axis)
+
     def window(self, part: int, n_in: int, n_out: int) -> drawing.Window:
         """The pre and post neurons of a part."""
         if self.split == "post":
@@ -67,6 +75,13 @@ class Layout:
     def place(self, shape, spec, piece) -> jax.Array:
         """Global array of ``piece(index)`` for the devices of this process."""
         return jax.make_array_from_callback(shape, NamedSharding(self.mesh, spec), piece)
+
+    def one_device(self) -> SingleDeviceSharding | None:
+        """Of arrays that are not split: a device of the mesh; None if the default one is among them."""
+        devices = self.mesh.local_devices
+        with jax.ensure_compile_time_eval():
+            default = jnp.zeros(()).sharding.device_set
+        return None if default & set(devices) else SingleDeviceSharding(devices[0])
 
     def everywhere(self, stacked: jax.Array) -> np.ndarray:
         """A stacked array on the host of every process."""
@@ -159,6 +174,11 @@ def rows_tile(rows: Rows, window: drawing.Window) -> int:
 def sparse_weight(call, layout, parts, weight, dtype, seed) -> jax.Array:
     """The weights of :func:`weight_array` for the whole graph, stacked by parts; () if homogeneous."""
     n_synapses = sum(parts.counts)
+    if np.ndim(weight) == 2:
+        raise ValueError(
+            f"{call}: a weight of shape {np.shape(weight)} does not fit a sharded operator; use a scalar or shape "
+            f"({n_synapses},) in (pre, post) order, which the weight of the same operator without sharded has"
+        )
 
     def make():
         if not isinstance(weight, Law) or isinstance(parts.graph, Rows):
@@ -191,11 +211,11 @@ def dense_weight(call, layout, weight, shape, dtype, seed) -> jax.Array:
     elif isinstance(weight, jax.Array) and not weight.is_fully_addressable:
         return jax.jit(make, out_shardings=sharding)(weight)
     elif np.ndim(weight) == 2:
-        made = jax.eval_shape(make, weight)
+        given = native(weight)
+        made = jax.eval_shape(make, given)
 
         def piece(index):
-            part = np.asarray(weight)[index]
-            values = placement.apart(lambda: array(call, "weight", part, made.dtype))
+            values = placement.apart(lambda: array(call, "weight", given[index], made.dtype))
             return np.asarray(jax.lax.convert_element_type(values, made.dtype))
 
         return layout.place(shape, layout.matrix(), piece)

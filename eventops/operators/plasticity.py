@@ -12,6 +12,7 @@ from ..core.messages import applied, shown
 from ..primitives import updates
 from ..primitives.products import warn_of_constants
 from ..rows import columns
+from ..rows.entry_order import no_column
 
 RULES = ("additive", "soft")
 
@@ -171,6 +172,7 @@ def _update(op, side, weight, spikes, trace, low, high, rule):
     call, other = f"{type(op).__name__}.update_on_{side}", "post" if side == "pre" else "pre"
     sizes = {"pre": op.in_size, "post": op.out_size}
     kind = _kind(op, call)
+    no_column(call, op, weight)
     weight = _weights(call, weight, op._weight_shape())
     dtype = accumulator(weight.dtype)
     spikes = _vector(call, f"{side}_spikes", spikes, sizes[side])

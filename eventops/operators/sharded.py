@@ -6,11 +6,12 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import Mesh, NamedSharding
 
 from ..core import loader
 from ..core.arguments import spike_array, unit_events
-from ..core.messages import shown
+from ..core.messages import shown, weights_shown
+from ..core.places import moved, placed
 from ..primitives.products import result_dtype, warn_of_constants
 from ..rows.building import build
 from ..rows.csr import Rows
@@ -19,7 +20,7 @@ from .arguments import weight_array
 from .delays import Delayed
 from .operator import Operator
 from .parts import Layout, Parts, dense_weight, sparse_weight
-from .sparse import placed, rows_of, sparse_operator
+from .sparse import rows_of, sparse_operator
 from .storage import SPARSE
 
 
@@ -153,8 +154,7 @@ class Sharded(Operator):
         """This operator with a ``PartitionSpec`` for each array: the ``in_specs`` of your own ``shard_map``."""
         leaves, tree = jax.tree.flatten(self)
         dense = self.rows is None
-        split = self.layout.matrix() if dense else PartitionSpec(self.layout.axis)
-        return jax.tree.unflatten(tree, [split if x.ndim else PartitionSpec() for x in leaves])
+        return jax.tree.unflatten(tree, [self.layout.weights(x.ndim, dense) for x in leaves])
 
     def with_weight(self, weight):
         """The same connections with other weights.
@@ -173,8 +173,11 @@ class Sharded(Operator):
             shape = self.rows.offsets.shape
         dtype = None if hasattr(weight, "dtype") else self.dtype
         call = "Sharded.with_weight"
-        new = _copy(stacked, weight=weight_array(call, weight, shape, dtype, stacked.seed))
-        return _copy(self, stacked=new)
+        new = weight_array(call, weight, shape, dtype, stacked.seed)
+        if not isinstance(weight, jax.Array):  # which its user has put somewhere
+            spec = self.layout.weights(new.ndim, dense=self.rows is None)
+            new = moved(new, NamedSharding(self.layout.mesh, spec))
+        return _copy(self, stacked=_copy(stacked, weight=new))
 
     def __call__(self, spikes):
         """Propagate spikes.
@@ -253,11 +256,12 @@ class Sharded(Operator):
         Every process takes all of them into its host's memory.
         """
         layout, rows, weight = self.layout, self.rows, self.weight
+        where = layout.one_device()
         if rows is None:
             whole = weight if weight.ndim == 0 else layout.everywhere(weight)
             return _copy(
                 self.stacked,
-                weight=placed(np.asarray(whole)),
+                weight=placed(np.asarray(whole), where),
                 in_size=self.in_size,
                 out_size=self.out_size,
             )
@@ -273,8 +277,9 @@ class Sharded(Operator):
             stacked = layout.everywhere(weight)
             values = np.concatenate([stacked[p, :count] for p, count in enumerate(self.counts)])
         built = build(listed(self.in_size, self.out_size, pre, post), values, weight.dtype)
-        weight = placed(built.values if weight.ndim else np.asarray(weight))
-        return sparse_operator(self.stacked, rows_of(built, self.in_size, self.out_size), weight)
+        weight = placed(built.values if weight.ndim else np.asarray(weight), where)
+        rows = rows_of(built, self.in_size, self.out_size, where)
+        return sparse_operator(self.stacked, rows, weight)
 
     def _part(self) -> Operator:
         """The operator of one device, inside ``shard_map``."""
@@ -296,16 +301,14 @@ class Sharded(Operator):
         where = f"{layout.n_parts} x {layout.axis!r}, split={layout.split!r}"
         if layout.batch:
             where += f", batch={layout.batch!r}"
-        weight = self.stacked.weight
-        if not isinstance(weight, jax.Array) or isinstance(weight, jax.core.Tracer):
-            return (
-                f"Sharded({type(self.stacked).__name__}, {self.in_size}, {self.out_size}, {where})"
-            )
-        kind = "homogeneous" if weight.ndim == 0 else "x".join(map(str, weight.shape))
         parts = [type(self.stacked).__name__, str(self.in_size), str(self.out_size)]
-        parts += [*self.stacked._describe(), f"weight={weight.dtype}[{kind}]"]
-        parts += [f"n_synapses={self.n_synapses}, nbytes={self.nbytes}", where]
-        return f"Sharded({', '.join(parts)})"
+        parts += [*self.stacked._describe(), f"weight={weights_shown(self.weight)}"]
+        parts.append(f"n_synapses={self.n_synapses}")
+        try:
+            parts[-1] += f", nbytes={self.nbytes}"
+        except AttributeError:
+            pass  # leaves that are traced or no arrays do not say where they are
+        return f"Sharded({', '.join([*parts, where])})"
 
 
 # Compiled once for an operator's sizes, also where the call is eager.

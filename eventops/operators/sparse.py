@@ -1,12 +1,11 @@
 """Connectivity that is given: a sparse or dense matrix, or a list of its entries."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import placement
 from ..core.arguments import float_dtype
 from ..core.messages import shown
+from ..core.places import placed
 from ..rows import entries
 from ..rows.building import Built, build, check_sizes
 from ..rows.csr import Rows
@@ -49,7 +48,7 @@ class EventSparse(Operator):
         input stays that of the value, so that a surrogate gradient passes.
     dtype : dtype, optional
         Of the stored weights: float16, bfloat16, float32 or float64. By default that of floating entries,
-        else float32.
+        else JAX's default, float32 or under ``jax_enable_x64`` float64.
     backend : {None, 'cpu', 'reference'}
         None takes the default of the device that the call runs on. A backend that is named runs or raises.
 
@@ -64,8 +63,9 @@ class EventSparse(Operator):
     Notes
     -----
     Synapses are stored like those of the random operators, sorted by (pre, post), 2 bytes each plus their
-    weights; ``with_weight`` takes that order. One number stays one number, unless it is summed over repeated
-    pairs. Sums of repeated entries are made in float64, in their order, from entries rounded to ``dtype``.
+    weights; ``with_weight``, delays and traces take that order, and :meth:`entry_order` takes them there from the
+    order of the entries, and back. Delays in that order: :meth:`eventops.Delayed.from_entries`. One number stays one
+    number, unless it is summed over repeated pairs. Sums of repeated entries are made in float64, in their order, from entries rounded to ``dtype``.
 
     A counting sort by pre neuron and tile, then a stable sort of each segment (Knuth 1998, sections 5.2 and
     5.2.5), in native code on all processors; rows that are sorted already are only copied. Beside the result
@@ -141,20 +141,9 @@ def _times(weight, counts):
     return (weight.astype(wide) * placed(counts).astype(wide)).astype(weight.dtype)
 
 
-def placed(array: np.ndarray) -> jax.Array:
-    """Where the user's other arrays are. An array of :func:`eventops.rows.building.aligned` is not copied."""
-    x64 = jax.config.jax_enable_x64  # which another thread may not have
-
-    def put():
-        with jax.enable_x64(x64):
-            return jax.device_put(array)
-
-    return placement.placed(placement.apart(put))
-
-
-def rows_of(built: Built, n_in: int, n_out: int) -> Rows:
-    """The rows that were built."""
-    return Rows(placed(built.ptr), placed(built.offsets), n_in, n_out, built.tile)
+def rows_of(built: Built, n_in: int, n_out: int, where=None) -> Rows:
+    """The rows that were built, in the place that :func:`eventops.core.places.of` gives."""
+    return Rows(placed(built.ptr, where), placed(built.offsets, where), n_in, n_out, built.tile)
 
 
 def sparse_operator(like: Operator, rows: Rows, weight) -> EventSparse:

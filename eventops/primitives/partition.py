@@ -96,6 +96,15 @@ def needs_devices(primitive) -> None:
     prim_requires_devices_during_lowering.add(primitive)
 
 
+def several_devices(ctx) -> bool:
+    """Whether what is lowered is for XLA to split over devices."""
+    context = ctx.module_context.axis_context
+    manual = getattr(context, "manual_axes", None)
+    if manual is not None and manual != frozenset(context.mesh.axis_names):
+        return context.mesh.size != 1
+    return getattr(context, "num_devices", 1) != 1
+
+
 def for_devices(ctx, kernel, product: str, kind: str, shape: tuple[int, int]):
     """The kernel as a function of the operands, one that can be split if several devices share it.
 
@@ -108,14 +117,10 @@ def for_devices(ctx, kernel, product: str, kind: str, shape: tuple[int, int]):
     shape : tuple of int
     """
     alone = functools.partial(kernel, shape)
-    context = ctx.module_context.axis_context
-    n_devices = getattr(context, "num_devices", 1)
-    manual = getattr(context, "manual_axes", None)
-    if manual is not None and manual != frozenset(context.mesh.axis_names):
-        n_devices = context.mesh.size
-    if n_devices == 1:
+    if not several_devices(ctx):
         return alone
-    if manual is None and context.device_assignment is None:
+    context = ctx.module_context.axis_context
+    if getattr(context, "manual_axes", None) is None and context.device_assignment is None:
         raise NotImplementedError(
             f"eventops: this version of JAX does not say which devices a product is for; {_INSTEAD}"
         )

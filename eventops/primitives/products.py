@@ -15,7 +15,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..backends import IMPLEMENTATIONS, PLATFORMS
-from ..core import closure, cuda, loader
+from ..core import closure, cuda, loader, places
 from ..core.dtypes import accumulator
 from ..graphs.graph import Generated, Graph
 from ..rows.csr import Rows
@@ -314,7 +314,7 @@ def event_product(
         dtype = accumulator(dtype)
     lead = spikes.shape[:-1]
     if empty or math.prod(shape) == 0 or math.prod(lead) == 0:
-        zeros = jnp.zeros((*lead, shape[1]), dtype)
+        zeros = places.zeros((*lead, shape[1]), dtype, places.of((weight, *graph, spikes)))
         return zeros if out_sharding is None else jax.sharding.reshard(zeros, out_sharding)
     if spikes.dtype != jnp.bool_:
         spikes = spikes.astype(accumulator(weight.dtype))

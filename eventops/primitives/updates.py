@@ -119,7 +119,7 @@ update_p = _primitive("update", _like_weight, _lower_update, _batch_update, _jvp
 # Functions of the user's: the touched synapses, a chunk at a time.
 
 
-def _touched_avals(weight, spikes, trace, first, *graph, tile, chunk):
+def _touched_avals(weight, spikes, trace, first, *graph, tile, chunk, backend):
     of = functools.partial(partition.like, weight)
     chunks = (*weight.shape[:-1], chunk)
     return (
@@ -152,10 +152,20 @@ def _no_derivative(primitive, primals, tangents, **params):
     )
 
 
-def _lower_native(kernel, multiple_results, default, platform, ctx, *args, **params):
+def _lower_native(kernel, multiple_results, default, platform, ctx, *args, backend, **params):
+    kernel = functools.partial(kernel, **params)
     if default != "cpu":
-        raise NotImplementedError("eventops: this kernel runs on CPU devices only")
-    return mlir.lower_fun(functools.partial(kernel, **params), multiple_results)(ctx, *args)
+        if backend == "cpu":
+            raise NotImplementedError(
+                "eventops: backend 'cpu' runs on CPU devices only; use backend=None or 'reference' here"
+            )
+
+        # A program for several platforms has the loop as a branch, which runs on CPU devices alone.
+        def kernel(*args):
+            never = tuple(jnp.zeros(aval.shape, aval.dtype) for aval in ctx.avals_out)
+            return never if multiple_results else never[0]
+
+    return mlir.lower_fun(kernel, multiple_results)(ctx, *args)
 
 
 touched_p = _primitive(
@@ -180,17 +190,26 @@ def _limited(rule, weight, change, limits):
     return jnp.clip(reference.changed(rule, weight, change, low, high), low, high)
 
 
-def _by_function_of_rows(rule, tile, weight, spikes, trace, limits, *graph):
+def _by_function_of_rows(rule, tile, backend, weight, spikes, trace, limits, *graph):
     """A loop over chunks of the touched synapses, as many as there are."""
     chunk = min(CHUNK, weight.shape[0])
 
     def turn(carry):
         weight, first, _ = carry
         position, old, change, total = _bind(
-            touched_p, weight, spikes, trace, first, *graph, tile=tile, chunk=chunk
+            touched_p,
+            weight,
+            spikes,
+            trace,
+            first,
+            *graph,
+            tile=tile,
+            chunk=chunk,
+            backend=backend,
         )
         new = _limited(rule, old, change, limits).astype(trace.dtype)
-        return _bind(replace_p, weight, position, new), first + jnp.int32(chunk), total
+        weight = _bind(replace_p, weight, position, new, backend=backend)
+        return weight, first + jnp.int32(chunk), total
 
     start = weight, jnp.int32(0), jnp.int32(1)
     return jax.lax.while_loop(lambda carry: carry[1] < carry[2], turn, start)[0]
@@ -248,7 +267,7 @@ def update(kind, side, weight, spikes, trace, limits, graph, *, shape, tile, rul
         return masked(*operands)
     if kind == "dense":
         return _by_function_of_lines(rule, side, *operands)
-    loop = functools.partial(_by_function_of_rows, rule, tile)
+    loop = functools.partial(_by_function_of_rows, rule, tile, backend)
     if backend == "cpu":
         return loop(*operands)
     if loader.unavailable() is not None:

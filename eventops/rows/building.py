@@ -109,6 +109,23 @@ def build(
     return (_build_native if native else _build_reference)(entries, tile, values, dtype, summed)
 
 
+class _Numbers:
+    """In place of values: of each entry its own place among them."""
+
+    def __getitem__(self, where):
+        if isinstance(where, slice):
+            return np.arange(where.start, where.stop, dtype=np.int32)
+        return where
+
+
+def build_order(entries: Entries, *, tile=None, reference=False) -> Built:
+    """Rows of entries, each of them a synapse; ``values`` are the entries' numbers (int32) in (pre, post) order.
+
+    Entries of one pair are in their own order. Parameters are those of :func:`build`.
+    """
+    return build(entries, _Numbers(), np.int32, tile=tile, reference=reference)
+
+
 def aligned(n: int, dtype) -> np.ndarray:
     """An array, not initialised, that JAX takes over without copying it."""
     dtype = np.dtype(dtype)
@@ -241,7 +258,7 @@ def _split(entries, tile, values, dtype):
         return ptr, offsets, None
     out = aligned(entries.n, dtype)
     for start in range(0, entries.n, CHUNK):
-        part = slice(start, start + CHUNK)
+        part = slice(start, min(start + CHUNK, entries.n))
         out[part] = _converted(values[part], dtype)
     return ptr, offsets, out
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import loader, placement
+from ..core import loader, placement, places
 from .csr import WIDEST_TILE, Columns, Rows, n_tiles
 
 
@@ -52,8 +52,8 @@ def make(rows: Rows, *, reference: bool = False) -> Columns:
     else:
         sort = _sort_native
     arrays = placement.apart(lambda: sort(rows, tile))
-    with jax.ensure_compile_time_eval():
-        arrays = jax.device_put(arrays, rows.ptr.sharding)
+    where = places.of(rows)
+    arrays = placement.placed(arrays) if where is None else places.moved(arrays, where)
     return Columns(*arrays, rows.n_in, rows.n_out, tile)
 
 

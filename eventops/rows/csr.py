@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import operator
 from typing import ClassVar
 
 import jax
@@ -127,6 +128,7 @@ class Rows:
 
     def row(self, i: int) -> np.ndarray:
         """The post neurons of pre neuron ``i``, ascending: int32."""
+        i = operator.index(i)  # NumPy's narrow integers would wrap below
         if not 0 <= i < self.n_in:
             raise IndexError(f"Rows.row({i}): there are {self.n_in} rows, numbered from 0")
         ptr = np.asarray(self.ptr[i * self.n_tiles : (i + 1) * self.n_tiles + 1])
@@ -225,4 +227,6 @@ def _integers(name: str, values) -> np.ndarray:
         raise TypeError(
             f"rows_from_csr: {name} must be integers, not {values.dtype}; convert it with astype"
         )
+    if values.dtype == np.uint64:  # what int64 does not hold is outside as well, but must not wrap
+        values = np.minimum(values, np.uint64(2**63 - 1))
     return values.astype(np.int64)

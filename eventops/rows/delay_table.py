@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core.byte_order import native
+from ..core.places import placed
 from .building import aligned
 from .csr import MAX_SYNAPSES, Rows
 
@@ -78,7 +80,27 @@ class DelayTable:
         return (self.codes // self.codes.dtype.type(self.tile)).astype(jnp.int32)
 
 
-def delay_table(call: str, rows: Rows | tuple[int, int], delays: np.ndarray) -> DelayTable:
+def whole_steps(call: str, delay) -> np.ndarray:
+    """Delays that a user passes, as an array of integers in range; or the error that says what to pass."""
+    delays = native(delay)
+    if delays.dtype.kind not in "iu" and delays.size:
+        raise TypeError(
+            f"{call}: delay must be in whole steps, an int or an array of integers, not {delays.dtype}; divide a time by "
+            "the time step and round it, jnp.round(time / dt).astype(int)"
+        )
+    shortest, longest = (int(delays.min()), int(delays.max())) if delays.size else (0, 0)
+    if shortest < 0 or longest > LONGEST:
+        wrong = shortest if shortest < 0 else longest
+        raise ValueError(
+            f"{call}: a delay of {wrong} steps is not in [0, {LONGEST}]"
+            + ("; use a longer time step" if wrong > 0 else "")
+        )
+    return delays
+
+
+def delay_table(
+    call: str, rows: Rows | tuple[int, int], delays: np.ndarray, where=None
+) -> DelayTable:
     """The table of stored rows, or of a dense matrix of the given shape.
 
     Parameters
@@ -88,6 +110,8 @@ def delay_table(call: str, rows: Rows | tuple[int, int], delays: np.ndarray) -> 
     rows : Rows or (n_in, n_out)
     delays : array of int, shape (n_synapses,)
         In [0, 65535], at least one, in (pre, post) order.
+    where : Sharding, optional
+        Of the arrays of the table, from :func:`eventops.core.places.of`.
 
     Raises
     ------
@@ -118,7 +142,7 @@ def delay_table(call: str, rows: Rows | tuple[int, int], delays: np.ndarray) -> 
         there = slice(begin, begin + posts.size)
         codes[there] = delays[there].astype(np.int64) * tile + posts % tile
     ptr = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-    return DelayTable(jnp.asarray(ptr), jnp.asarray(codes), n_out, n_tiles, slots, tile)
+    return DelayTable(placed(ptr, where), placed(codes, where), n_out, n_tiles, slots, tile)
 
 
 def _chunks(rows, n_in, n_out):

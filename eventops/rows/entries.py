@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 from ..core.arguments import size, untraced
+from ..core.byte_order import native
 from ..core.messages import shown
 from .building import CHUNK, Entries
 
@@ -108,7 +109,7 @@ def _shape_of(call, matrix) -> tuple[int, int]:
 
 
 def _values(call, values) -> np.ndarray:
-    values = np.asarray(values)
+    values = native(values)
     if values.dtype.kind == "c":
         raise TypeError(f"{call}: weights must be real, not {values.dtype}")
     if values.dtype.kind not in "biuf" and values.dtype.name != "bfloat16":
@@ -118,7 +119,7 @@ def _values(call, values) -> np.ndarray:
 
 def _indices(call, name, values, n: int) -> np.ndarray:
     """A vector of integers in [0, n)."""
-    values = np.asarray(values)
+    values = native(values)
     if values.ndim != 1:
         raise ValueError(f"{call}: {name} indices of shape {values.shape} must be a vector")
     if values.size == 0:
@@ -144,6 +145,19 @@ def _same_length(call, **arrays):
         raise ValueError(
             f"{call}: every entry needs a pre, a post and a weight, but there are {said}"
         )
+
+
+def pairs(call: str, pre, post, shape) -> Entries:
+    """Entries of two vectors, checked."""
+    for name, values in (("pre", pre), ("post", post)):
+        untraced(call, name, values)
+    return listed(*shape, *_vectors(call, pre, post, shape))
+
+
+def _vectors(call, pre, post, shape):
+    pre, post = (_indices(call, *x) for x in zip(("pre", "post"), (pre, post), shape))
+    _same_length(call, pre=pre, post=post)
+    return pre, post
 
 
 def listed(n_in: int, n_out: int, pre, post) -> Entries:
@@ -176,13 +190,17 @@ def _compressed(n_in, n_out, indptr, indices, *, by_post=False) -> Entries:
 
 
 def _from_tuple(call, matrix, shape):
+    if len(matrix) == 4:
+        raise TypeError(
+            f"{call}: a tuple of 4; for delays, (pre, post, weight, delay), call Delayed.from_entries, which keeps each "
+            "with its synapse"
+        )
     if len(matrix) not in (2, 3):
         raise TypeError(
             f"{call}: a tuple of {len(matrix)} must be (pre, post, weight), or (pre, post) with conn_weight; or give "
             "a dense matrix as an array"
         )
-    pre, post = (_indices(call, *x) for x in zip(("pre", "post"), matrix, shape))
-    _same_length(call, pre=pre, post=post)
+    pre, post = _vectors(call, *matrix[:2], shape)
     weight = matrix[2] if len(matrix) == 3 else None
     if weight is None and len(matrix) == 3:
         raise TypeError(f"{call}: weight=None must be numbers, one for each entry or one for all")
@@ -233,7 +251,8 @@ def _pointers(call, indptr, n_lines, n) -> np.ndarray:
 def _from_bcoo(call, matrix, shape):
     indices, values = np.asarray(matrix.indices), _values(call, matrix.data)
     _same_length(call, indices=indices, weights=values)
-    padding = (indices >= np.array(shape, indices.dtype)).any(axis=1)
+    # One size at a time, as Python's integers: those of the indices' dtype may not hold it.
+    padding = (indices[:, 0] >= shape[0]) | (indices[:, 1] >= shape[1])
     if padding.any():
         indices, values = indices[~padding], values[~padding]
     pre, post = (_indices(call, *x) for x in zip(("pre", "post"), indices.T, shape))

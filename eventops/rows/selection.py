@@ -47,12 +47,12 @@ def neurons(call: str, side: str, key, n: int) -> np.ndarray | None:
                 f"{call}: a {side} mask of length {array.size} does not fit {n} neurons"
             )
         return np.flatnonzero(array)
-    array = array.astype(np.int64)
-    outside = (array < -n) | (array >= n)
+    outside = (array < -n) | (array >= n)  # before any conversion, which could wrap
     if outside.any():
         raise IndexError(
             f"{call}: {side} neuron {array[outside.argmax()]} is not among {n}, numbered from 0"
         )
+    array = array.astype(np.int64)
     return np.where(array < 0, array + n, array)
 
 

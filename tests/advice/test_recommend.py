@@ -377,8 +377,7 @@ def test_crossovers_of_a_known_law(results):
 def test_a_crossover_between_always_and_never_is_none(monkeypatch):
     """An interval that spans everything is no answer, and operators that were not measured have no row."""
     points = made.points(jobs=made.JOBS[:6], batches=(1,))
-    vague = {"rate": 0.3, "low": predictions.RATES[0], "high": math.nan, "extrapolated": True}
-    monkeypatch.setattr(predictions, "crossing", lambda *_, **__: dict(vague))
+    monkeypatch.setattr(cost, "Z95", 1e6)
     found = predictions.tables(points, made.MACHINE)["crossovers"]
     assert (found["kind"] == "unknown").all() and set(found["than"]) == {"EventFixedProb"}
     told = predictions.summary(predictions.tables(points, made.MACHINE))

@@ -12,8 +12,9 @@ BLOCK = re.compile(r"^```(python|pycon)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
-def test_examples_run(page):
+def test_examples_run(page, tmp_path, monkeypatch):
     """In one namespace, from the top of the page, with JAX's own settings as a user has them."""
+    monkeypatch.chdir(tmp_path)  # where a page may write files
     namespace = {}
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         for kind, block in BLOCK.findall(page.read_text()):

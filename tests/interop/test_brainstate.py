@@ -1,12 +1,18 @@
 """`eventops.brainstate` against the installed BrainState: its classes, states, units and transformations."""
 
+import importlib.util
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-brainstate = pytest.importorskip("brainstate")
-u = pytest.importorskip("brainunit")
+from eventops.bench.peers import foreign
+
+try:
+    brainstate, u = foreign.module("brainstate"), foreign.module("brainunit")
+except (foreign.Absent, foreign.Unable) as error:
+    pytest.skip(str(error), allow_module_level=True)
 
 import eventops  # noqa: E402
 import eventops.brainstate as nn  # noqa: E402
@@ -14,7 +20,9 @@ import eventops.brainstate as nn  # noqa: E402
 
 @pytest.fixture(autouse=True)
 def _as_brainstate_expects():
-    """Its own code relies on JAX's standard promotion."""
+    """Its own code relies on JAX's standard promotion, and its products on numba or, where that is not there, on JAX."""
+    if importlib.util.find_spec("numba") is None:
+        foreign.module("brainevent").config.set_backend("cpu", "jax_raw")
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
 
@@ -69,6 +77,98 @@ def test_weights_by_row_and_partner():
     np.testing.assert_array_equal(layer.op.todense(), dense)
 
 
+@pytest.mark.parametrize("n_in, n_out", [(30, 30), (40, 30), (30, 40)])
+@pytest.mark.parametrize("target", ["post", "pre"])
+@pytest.mark.parametrize("options", [{}, {"allow_multi_conn": True}], ids=["once", "repeats"])
+def test_a_row_of_weights_is_for_the_neuron_whose_partners_are_counted(
+    n_in, n_out, target, options
+):
+    """Also where the sizes are equal: row i, in the ascending order of the partners."""
+    lines = n_in if target == "post" else n_out
+    weight = np.arange(1, 4 * lines + 1, dtype=np.float32).reshape(lines, 4)
+    options = dict(efferent_target=target, seed=1, **options)
+    layer = nn.EventFixedNumConn(n_in, n_out, 4, weight * u.mS, **options)
+    rows = layer.op.connections()
+    ones = np.zeros((n_in, n_out), int)
+    np.add.at(ones, (np.repeat(np.arange(n_in), np.diff(rows.indptr())), rows.indices()), 1)
+    ones, dense = (ones, np.asarray(layer.op.todense())) if target == "post" else (
+        ones.T, np.asarray(layer.op.todense()).T
+    )  # fmt: skip
+    for i in range(lines):
+        partners = np.repeat(np.arange(ones.shape[1]), ones[i])
+        expected = np.zeros(ones.shape[1], np.float32)
+        np.add.at(expected, partners, weight[i])
+        np.testing.assert_array_equal(dense[i], expected)
+    # Initialisers are asked for that shape, and mean the same; so do a state, a list and the plain operator.
+    asked = []
+
+    def init(shape):
+        asked.append(shape)
+        return weight
+
+    same = [
+        nn.FixedNumConn(n_in, n_out, 4, init, **options).op,
+        nn.FixedNumConn(n_in, n_out, 4, brainstate.ParamState(jnp.asarray(weight)), **options).op,
+        nn.FixedNumConn(n_in, n_out, 4, weight.tolist(), **options).op,
+        nn.FixedNumConn(n_in, n_out, 4, layer.op.weight, **options).op,
+        eventops.FixedNumConn(n_in, n_out, 4, weight, **options),
+        eventops.EventFixedNumConn(n_in, n_out, 4, 1.0, **options).with_weight(weight),
+    ]
+    assert asked == [(lines, 4)]
+    for op in same:
+        np.testing.assert_array_equal(op.weight, layer.op.weight)
+    delays = eventops.Delayed(same[0], weight.astype(int)).delay
+    np.testing.assert_array_equal(delays, layer.op.weight.astype(int))
+
+
+ONES = np.ones((30, 40), np.float32)
+MISPLACED = {
+    "rows of the other side": lambda: nn.FixedNumConn(40, 30, 3, ONES[:, :4].T.reshape(40, 3), "pre"),
+    "columns": lambda: nn.FixedNumConn(30, 30, 4, ONES[:4, :30]),
+    "one row too few": lambda: nn.FixedNumConn(30, 30, 4, ONES[:29, :4]),
+    "rows of unequal length": lambda: nn.FixedNumConn(
+        30, 30, 4, ONES[:15, :4], afferent_ratio=0.5, seed=1
+    ),
+    "rows where their lengths are drawn": lambda: nn.EventFixedProb(
+        30, 30, 0.2, np.ones((2, 90), np.float32), seed=1
+    ),
+    "a matrix of post by pre": lambda: nn.EventLinear(40, 30, ONES),
+    "a vector for a matrix": lambda: nn.EventLinear(40, 30, ONES.ravel()),
+    "an initialiser's": lambda: nn.EventLinear(40, 30, lambda shape: ONES),
+    "the plain operator's": lambda: eventops.FixedNumConn(
+        40, 30, 4, ONES[:, :4].T.reshape(40, 3), efferent_target="pre"
+    ),
+    "given later": lambda: eventops.FixedNumConn(30, 30, 4, 1.0).with_weight(ONES[:4, :30]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISPLACED)
+def test_weights_of_another_shape_are_refused(name):
+    with pytest.raises(ValueError, match="of shape .* does not fit.*use one number"):
+        MISPLACED[name]()
+
+
+def test_a_dense_matrix_is_pre_by_post_at_equal_sizes_too():
+    weight = np.random.default_rng(0).normal(size=(30, 30)).astype(np.float32)
+    x = jnp.arange(30.0)
+    theirs = brainstate.nn.EventLinear(30, 30, weight, float_as_event=False)(x)
+    ours = nn.EventLinear(30, 30, weight, float_as_event=False)(x)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_one_number_in_an_array_is_one_number():
+    one = nn.FixedNumConn(30, 30, 4, np.full(1, 0.5, np.float32) * u.mS)
+    assert one.op.weight.ndim == 0 and u.get_unit(one(jnp.ones(30))) == u.mS
+
+
+@pytest.mark.parametrize("storage", ["sparse", "procedural"])
+def test_weights_of_a_law(storage):
+    law, spikes = eventops.weights.Normal(1.0, 0.1), jnp.ones(30)
+    layer = nn.FixedNumConn(30, 30, 4, law, storage=storage, seed=1)
+    plain = eventops.FixedNumConn(30, 30, 4, law, storage=storage, seed=1)
+    np.testing.assert_array_equal(layer(spikes), plain(spikes))
+
+
 def test_gradients_jit_vmap_and_loops_of_brainstate():
     layer = nn.EventFixedNumConn(40, 30, 4, 0.5, seed=1)
     spikes = jnp.arange(40) % 3 == 0
@@ -109,7 +209,10 @@ def test_without_a_seed_the_generator_of_numpy_decides():
 
 def balanced(operator, n, seconds, strength):
     """The rate of a network in the form of brainevent's example COBA_2005: neurons and projections of BrainPy."""
-    brainpy = pytest.importorskip("brainpy")
+    try:
+        brainpy = foreign.module("brainpy")
+    except (foreign.Absent, foreign.Unable) as error:
+        pytest.skip(str(error))
     if not hasattr(brainpy, "state"):
         pytest.skip("this BrainPy has no brainpy.state")
     n_exc = n * 4 // 5

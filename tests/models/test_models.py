@@ -7,7 +7,6 @@ import pytest
 
 from eventops import models
 from eventops.bench.networks import spiketrains
-from eventops.models import poisson
 
 SMALL = {"coba": 300, "cuba": 300, "brunel": 200}
 
@@ -89,13 +88,23 @@ def test_the_network_of_brunel_is_asynchronous_and_irregular():
     )
 
 
-def test_the_external_input_of_brunel_is_poisson():
-    thresholds = poisson.tail(2.0)
-    tail = np.asarray(thresholds, np.float64) / 2**32
-    assert tail.sum() == pytest.approx(
-        2.0, abs=1e-6
-    )  # the mean is the sum of the tail probabilities
-    assert tail[0] == pytest.approx(1 - np.exp(-2.0), abs=1e-8)
+@pytest.mark.parametrize("name", ["brunel", "microcircuit"])
+def test_the_external_spikes_have_the_rate_of_the_paper(name):
+    """Twice the rate that just reaches the threshold; sources of each population at 8 Hz."""
+    if name == "brunel":
+        drive, mean = (
+            models.brunel.network(500, j=0.1).external,
+            np.full(500, 2 * 20 / (0.1 * 20) * 0.1),
+        )
+        jump = 0.1
+    else:
+        drive = models.microcircuit.network(0.01).external
+        mean = (
+            np.repeat(models.microcircuit.EXTERNAL, models.microcircuit.sizes(0.01)) * 8e-4 * 0.01
+        )
+        jump = 878.0
+    np.testing.assert_allclose(np.broadcast_to(drive.mean, mean.shape), mean, rtol=1e-6)
+    assert float(drive.weight) == pytest.approx(jump)
 
 
 def test_statistics_of_spikes_that_are_known():

@@ -651,3 +651,44 @@ def test_nothing_leads_outside(weight):
     """Whatever codes, pointers and positions hold."""
     done = run_python(HOSTILE.format(weight=weight))
     assert "alive" in done.stdout, f"died of {done.returncode}: {done.stderr[-500:]}"
+
+
+# ---- initialisers of delays inside programs
+
+INITIALISERS = {
+    "randint": lambda key, shape, dtype: jax.random.randint(key, shape, 0, 9, dtype),
+    "poisson": lambda key, shape, dtype: jax.random.poisson(key, 3.0, shape, dtype),
+    "jitted": jax.jit(lambda *args: jax.random.randint(*args[:2], 0, 9), static_argnums=(1, 2)),
+    "numpy": lambda key, shape, dtype: np.arange(np.prod(shape)).reshape(shape) % 5,
+}
+
+
+@pytest.mark.parametrize("name", INITIALISERS)
+@pytest.mark.parametrize("make", [nn.EventLinear, lambda *a: nn.EventFixedNumConn(*a[:2], 3, a[2])])
+def test_initialisers_inside_jit(make, name):
+    """The delays of an operator that is made or closed over there are those that it has outside."""
+    spikes = jnp.arange(8) % 2 == 0
+    outside = nn.Delayed(make(8, 6, 0.5), INITIALISERS[name])
+
+    @jax.jit
+    def inside(w, spikes):
+        late = nn.Delayed(make(8, 6, w), INITIALISERS[name])
+        assert late.max_delay == outside.max_delay
+        return late.step(late.init_state(), spikes), late.delay, late.todense()
+
+    (state, current), delay, dense = inside(0.5, spikes)
+    due, expected = outside.step(outside.init_state(), spikes)
+    assert bits(delay) == bits(outside.delay) and bits(dense) == bits(outside.todense())
+    assert bits(state.ring) == bits(due.ring) and bits(current) == bits(expected)
+
+
+def test_traced_delays_are_refused():
+    """The size of the ring depends on them."""
+    op = nn.EventFixedNumConn(8, 6, 3, 0.5)
+    for late in (
+        lambda d: nn.Delayed(op, d),
+        lambda d: nn.Delayed(op, jnp.arange(24) % d),
+        lambda d: nn.Delayed(op, lambda key, shape, dtype: jnp.full(shape, d)),
+    ):
+        with pytest.raises(TypeError, match="delay is traced.*make the operator outside"):
+            jax.jit(lambda d: late(d).delay)(3)  # noqa: B023

@@ -135,6 +135,11 @@ MESH = jax.make_mesh((1,), ("x",), devices=jax.devices()[:1])
             lambda: nn.sharded(nn.EventFixedProb, MESH, "x")(4, 4, 1.5, 1.0),
         ),
         (
+            ValueError,
+            r"\(4, 2\) does not fit a sharded.*\(8,\) in \(pre, post\) order",
+            lambda: nn.sharded(nn.EventFixedNumConn, MESH, "x")(4, 4, 2, np.ones((4, 2))),
+        ),
+        (
             TypeError,
             "sharded",
             lambda: type(nn.sharded(nn.EventLinear, MESH, "x")(4, 4, 1.0))(4, 4),

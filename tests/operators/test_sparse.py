@@ -99,6 +99,75 @@ def test_every_form_is_the_same_operator(name):
     assert repr(op) == f"EventSparse(11, 7, weight=float32[30], n_synapses=30, nbytes={op.nbytes})"
 
 
+NARROW = ("int8", "uint8", "int16", "uint16")
+WIDE = ("int32", "uint32", "int64", "uint64")
+
+
+@pytest.mark.parametrize("dtype", (*NARROW, *WIDE))
+@pytest.mark.parametrize("turned", [False, True])
+def test_any_index_type_that_holds_the_indices(dtype, turned):
+    """Narrow ones do not hold the size itself: the largest index is the last one."""
+    most = int(np.iinfo(dtype).max) + 1 if dtype in NARROW else 70_000
+    shape, order = ((most, 50), (1, 0)) if turned else ((50, most), (0, 1))
+    places = np.array([[0, 49, 1, 2, 2], [most - 1, 0, 1, 2, 1]])[list(order)]
+    value = np.arange(1, 6, dtype=np.float32)
+    matrix = scipy.sparse.coo_array((value, tuple(places)), shape)
+    csr_matrix = matrix.tocsr()
+    pre, post = places.astype(dtype)
+    indices, indptr = csr_matrix.indices.astype(dtype), csr_matrix.indptr.astype(dtype)
+
+    def narrow(form):
+        narrowed = matrix.asformat(form)
+        if form == "coo":
+            narrowed.coords = (pre, post)
+        else:
+            narrowed.indices = narrowed.indices.astype(dtype)
+            narrowed.indptr = narrowed.indptr.astype(dtype)
+        return narrowed
+
+    forms = {
+        "tuple": ((pre, post, value), dict(shape=shape)),
+        "BCOO": (BCOO((value, np.stack([pre, post], 1)), shape=shape), {}),
+        "BCOO, JAX": (BCOO((value, jnp.asarray(np.stack([pre, post], 1))), shape=shape), {}),
+        "BCSR": (BCSR((csr_matrix.data, indices, indptr), shape=shape), {}),
+        **{form: (narrow(form), {}) for form in ("coo", "csr", "csc")},
+    }
+    for name, (form, options) in forms.items():
+        op = nn.EventSparse(form, **options)
+        assert abs(op.to_scipy() - csr_matrix).nnz == 0, name
+    # What is numbered elsewhere: neurons to choose, delays, rows that are made by hand.
+    assert abs(op[pre].to_scipy() - csr_matrix[places[0]]).nnz == 0
+    assert abs(op[:, post].to_scipy() - csr_matrix[:, places[1]]).nnz == 0
+    delays = [0, 100, 3, 4, 5]
+    assert nn.Delayed(op, np.array(delays, dtype)).delay.tolist() == delays
+    assert nn.Delayed(op, np.array(100, dtype)).delay == 100
+    rows = csr.rows_from_csr(indptr, indices, shape[1])
+    assert np.array_equal(rows.indices(), csr_matrix.indices)
+
+
+def test_padding_in_a_narrow_index_type():
+    """It is beyond one size, while the indices' type cannot hold the other."""
+    places = np.array([[3, 127], [50, 127], [3, 5]], np.int8)
+    op = nn.EventSparse(BCOO((np.array([2, 0, 3], np.float32), places), shape=(50, 128)))
+    assert op.to_scipy().tocoo().coords[1].tolist() == [5, 127] and op.weight.tolist() == [3, 2]
+    places[1] = -1, 5
+    with pytest.raises(ValueError, match="pre index -1 of entry 1"):
+        nn.EventSparse(BCOO((np.ones(3, np.float32), places), shape=(50, 128)))
+
+
+def test_large_unsigned_numbers_do_not_wrap():
+    rows = nn.EventFixedNumConn(250, 70_000, 3, 1.0).rows
+    assert rows.n_tiles > 1 and np.array_equal(rows.row(np.uint8(249)), rows.row(249))
+    last = np.array([2**64 - 1], np.uint64)
+    op = nn.EventSparse(COO)
+    with pytest.raises(IndexError, match=f"pre neuron {2**64 - 1} is not among 11"):
+        op[last]
+    with pytest.raises(ValueError, match="post indices must be in"):
+        csr.rows_from_csr([0, 1], last, 5)
+    with pytest.raises(ValueError, match="indptr must rise"):
+        csr.rows_from_csr(np.append(np.uint64(0), last), [2], 5)
+
+
 def test_the_matrix_is_copied():
     matrix = COO.tocsr()
     op = nn.EventSparse(matrix)

@@ -69,7 +69,7 @@ def build(cache: pathlib.Path) -> ctypes.CDLL:
     library = ctypes.CDLL(str(folder / "launch.so"))
     library.EmulationSetup(str(folder).encode())
     library.EmulationLaunches.restype = ctypes.c_int64
-    for name in cuda._HANDLERS:
+    for name in cuda.HANDLERS:
         handler = jax.ffi.pycapsule(getattr(library, f"EventopsGpu{name}"))
         jax.ffi.register_ffi_target(cuda.target(name), handler, platform="cpu")
     return library

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
-from support.cases import assert_product
 
 import eventops as nn
+from support.cases import assert_product
 
 NORMAL = jax.nn.initializers.normal(1.0)
 GIVEN = tuple(np.random.default_rng(1).integers(0, n, 300) for n in (40, 32))

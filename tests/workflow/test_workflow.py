@@ -136,6 +136,71 @@ def test_what_was_measured_is_not_measured_again(own_copy):
     assert plan["verify"] == plan["measure"] == plan["table"] == 1
 
 
+def test_what_was_lost_is_made_again(own_copy):
+    """However new the files are that were made from it; and nothing is measured for a figure or a table."""
+    results = own_copy / "results/here"
+    lost = ["figures/time.svg", "figures/hero.png", "figures/networks.svg", "figures/kernels.png"]
+    lost += [
+        "tables/crossovers.csv",
+        "tables/jobs.csv",
+        "tables/earlier.csv",
+        "tables/networks.csv",
+    ]
+    lost += ["config.yaml", "verified.txt"]
+    for name in lost:
+        (results / name).unlink()
+    code, output = snakemake(own_copy, TINY)
+    assert code == 0 and all((results / name).exists() for name in lost), output
+    assert "rule measure" not in output and "rule verify" not in output
+    assert "Nothing to be done" in snakemake(own_copy, TINY)[1]
+    for kind in ("verify", "records"):
+        victim = next((results / kind).glob("EventLinear*"))
+        victim.unlink()
+        plan = planned(snakemake(own_copy, TINY, "--dry-run")[1])
+        assert plan["measure"] == 1 and plan.get("verify", 0) == (kind == "verify")
+        victim.write_text("")
+
+
+def test_results_of_two_configurations_add_up(own_copy):
+    results = own_copy / "results/here"
+    before = pd.read_csv(results / "tables/points.csv")
+    other = {"name": "c", "operator": "Linear", "sizes": [40], "modes": ["call"], "peers": []}
+    more = TINY | {"sweep": [other], "measure": TINY["measure"] | {"rounds": 4}}
+    # One record of other code, and one that is damaged.
+    old = next((results / "records").glob("EventLinear*"))
+    content = json.loads(old.read_text())
+    names = [f"{old.stem}{end}" for end in ("old", "torn")]
+    for name in names:
+        for kind in ("verify", "records"):
+            shutil.copy(results / kind / old.name, results / kind / f"{name}.json")
+    old.with_stem(names[0]).write_text(json.dumps(content | {"code": "another"}))
+    old.with_stem(names[1]).write_text("{")
+
+    code, output = snakemake(own_copy, more)
+    assert code == 0, output
+    both = pd.read_csv(results / "tables/points.csv")
+    assert set(both.job) > set(before.job) and "Linear" in set(both.operator)
+    kept = both[both.job.isin(before.job)].reset_index(drop=True)
+    order = ["job", "rate", "batch", "mode", "method"]
+    same = [frame.sort_values(order, ignore_index=True) for frame in (kept, before)]
+    pd.testing.assert_frame_equal(*same)
+    page = (results / "report.html").read_text()
+    assert "2 of the 3 configurations on this page were asked for by runs with other" in page
+    apart = pd.read_csv(results / "tables/earlier.csv").set_index("job")
+    assert set(apart.index) == set(names) and not set(names) & set(both.job)
+    assert apart.reason[names[0]] == "other code of eventops"
+    assert "is not valid JSON" in apart.reason[names[1]]
+    assert "2 records of other code or versions stand apart" in page and names[0] in page
+    assert "Nothing to be done" in snakemake(own_copy, more)[1]
+
+    for name in names:
+        (results / f"records/{name}.json").unlink()
+    code, output = snakemake(own_copy, TINY)
+    assert code == 0 and "rule measure" not in output and "rule verify" not in output
+    assert set(pd.read_csv(results / "tables/points.csv").job) == set(both.job)
+    assert "1 of the 3 configurations" in (results / "report.html").read_text()
+
+
 def test_a_failed_verification_fails_the_run_after_the_report(own_copy):
     results = own_copy / "results/here"
     victim = next((results / "verify").glob("EventLinear*"))
@@ -163,7 +228,7 @@ def test_a_failed_verification_fails_the_run_after_the_report(own_copy):
         ({"measure": {"round": 3}}, "'round' was unexpected"),
         ({"verify": {"p": 3}}, "'p' was unexpected"),
         ({"sweep": [{**TINY["sweep"][1], "size": [3]}]}, "'size' was unexpected"),
-        ({"sweep": [{**TINY["sweep"][1], "rates": [0.1]}]}, "0.1 is not of type 'string'"),
+        ({"sweep": [{**TINY["sweep"][1], "rates": ["often"]}]}, "'often' does not match"),
         ({"sweep": [{**TINY["sweep"][1], "conn": [3]}]}, "dense and has no conn"),
         ({"devices": ["gpu"]}, "devices asks for 'gpu'"),
     ],

@@ -1,3 +1,4 @@
 #!/usr/bin/env bash
 set -euo pipefail
-python -m pip install --no-deps .
+# The workflow says where its checkout is: it may run from anywhere.
+python -m pip install --no-deps "${EVENTOPS_SOURCE:-.}"

@@ -3,15 +3,20 @@ import os
 import sys
 from pathlib import Path
 
+import yaml
 from snakemake.utils import validate
 
-validate(config, schema="../schemas/config.schema.yaml")
-
 from eventops import backends
-from eventops.bench.records import turns, fingerprint, machine, progress, record
-from eventops.bench.sweep import jobs as sweep
+from eventops.bench.records import turns, fingerprint, kept, machine, progress, record
+from eventops.bench.sweep import config_numbers, jobs as sweep
+from eventops.bench.kernels import jobs as kernel_jobs
+from eventops.bench.networks import jobs as network_jobs
 from eventops.bench.report import unfinished
 from snakemake.exceptions import WorkflowError
+
+SCHEMA = Path(workflow.source_path("../schemas/config.schema.yaml"))
+config_numbers.read(config, yaml.safe_load(SCHEMA.read_text(encoding="utf-8")))
+validate(config, schema=str(SCHEMA))
 
 # Snakemake starts scripts by a line for the shell in which the interpreter stands as it is.
 if set(" \t'\"\\$&;()") & set(sys.executable):
@@ -34,9 +39,8 @@ try:
 except ValueError as error:
     raise WorkflowError(str(error))
 
-# For the line that says how far a measurement is.
-os.environ[progress.TOTAL] = str(len(JOBS))
-
+# For workflow/envs/eventops.post-deploy.sh.
+os.environ.update(EVENTOPS_SOURCE=str(workflow.basedir))
 MACHINE = machine.slug() if config["machine"] == "auto" else config["machine"]
 RESULTS = f"{config['results']}/{MACHINE}"
 LOGS = f"{RESULTS}/logs"
@@ -45,6 +49,7 @@ VERDICT = f"{RESULTS}/verified.txt"
 TABLES = [
     f"{RESULTS}/tables/{name}.csv" for name in ("points", "jobs", "checks", "degrees")
 ]
+EARLIER = f"{RESULTS}/tables/earlier.csv"
 MACHINE_JSON = f"{RESULTS}/machine.json"
 GENERATORS_JSON = f"{RESULTS}/generators.json"
 
@@ -58,10 +63,26 @@ VERSIONS = {
     for name, version in machine.versions().items()
     if name not in ("pandas", "seaborn", "snakemake")
 }
-VERIFY_CODE = fingerprint.of("verify.verify")
-MEASURE_CODE = fingerprint.of("measure.measure")
+CODES = {
+    "verify": fingerprint.of("verify.verify"),
+    "record": fingerprint.of("measure.measure"),
+    "kernel": fingerprint.of("kernels.jobs"),
+    "network": fingerprint.of("networks.jobs", files=("networks/simulators/*", "../models/*")),
+}
 GENERATORS_CODE = fingerprint.of("peers.generators")
 PAGE_CODE = fingerprint.of(files=("**/*.py", "report/templates/*"))
+
+# Results of a machine add up: the tables are also of what other configurations measured there, as long as it is of the
+# same code and versions, which is looked at as the tables are made.
+OWN = {
+    "record": JOBS,
+    "kernel": kernel_jobs.jobs(config),
+    "network": network_jobs.jobs(config),
+}
+OTHERS = {kind: kept.others(RESULTS, kind, own) for kind, own in OWN.items()}
+TODAY = CODES | {"versions": VERSIONS}
+# For the line that says how far a measurement is.
+os.environ[progress.TOTAL] = str(len(JOBS) + len(OTHERS["record"]))
 
 
 wildcard_constraints:
@@ -72,10 +93,13 @@ LOCK = []
 
 
 def only_run():
-    """The lock that keeps a second run out of this folder. (Snakemake's own would outlive a run that is killed.)"""
+    """Locks that keep a second run out of this folder and of its results, which several may share.
+
+    (Snakemake's own would outlive a run that is killed.)
+    """
     try:
         record.check_folder(RESULTS)
-        return turns.in_this_folder(".")
+        return [turns.in_this_folder(folder) for folder in (".", RESULTS)]
     except (OSError, RuntimeError) as error:
         raise WorkflowError(str(error))
 

@@ -1,3 +1,6 @@
+from eventops.bench.peers import generators
+
+
 # The generators of the peers, under the tests that ours must pass; a peer that fails them is a finding.
 rule generators:
     output:
@@ -9,7 +12,7 @@ rule generators:
     threads: 1
     params:
         code=GENERATORS_CODE,
-        versions=VERSIONS,
+        versions=machine.versions(generators.VERSIONS),
         outdated=TABLES,
     script:
         "../scripts/generators.py"

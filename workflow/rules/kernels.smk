@@ -1,9 +1,6 @@
-from eventops.bench.kernels import jobs as kernel_jobs
-
-KERNELS = kernel_jobs.jobs(config)
+KERNELS = OWN["kernel"]
 KERNEL_TABLE = f"{RESULTS}/tables/kernels.csv"
 KERNEL_FIGURE = f"{RESULTS}/figures/kernels.svg"
-KERNEL_CODE = fingerprint.of("kernels.jobs")
 
 
 wildcard_constraints:
@@ -25,7 +22,7 @@ rule kernel:
         gpu=TIMING_GPUS,
     params:
         job=lookup(within=KERNELS, dpath="{kernel}"),
-        code=KERNEL_CODE,
+        code=CODES["kernel"],
         versions=VERSIONS,
         outdated=[KERNEL_TABLE],
     script:
@@ -34,7 +31,8 @@ rule kernel:
 
 rule kernels:
     input:
-        expand(f"{RESULTS}/kernels/{{kernel}}.json", kernel=KERNELS),
+        own=expand(f"{RESULTS}/kernels/{{kernel}}.json", kernel=KERNELS),
+        others=expand(f"{RESULTS}/kernels/{{kernel}}.json", kernel=OTHERS["kernel"]),
     output:
         table=report(KERNEL_TABLE, caption="../report/kernels.rst", category="Tables"),
         svg=report(KERNEL_FIGURE, caption="../report/kernels.rst", category="Figures"),
@@ -44,6 +42,8 @@ rule kernels:
     conda:
         "../envs/eventops.yaml"
     params:
+        others=OTHERS["kernel"],
+        today=TODAY,
         code=PAGE_CODE,
     script:
         "../scripts/kernels.py"

@@ -16,8 +16,8 @@ rule measure:
         gpu=TIMING_GPUS,
     params:
         job=lookup(within=JOBS, dpath="{job}"),
-        code=MEASURE_CODE,
-        verified_by=VERIFY_CODE,
+        code=CODES["record"],
+        verified_by=CODES["verify"],
         versions=VERSIONS,
         outdated=TABLES,
     script:

@@ -1,11 +1,6 @@
-from eventops.bench.networks import jobs as network_jobs
-
-NETWORKS = network_jobs.jobs(config)
+NETWORKS = OWN["network"]
 NETWORK_TABLE = f"{RESULTS}/tables/networks.csv"
 NETWORK_FIGURE = f"{RESULTS}/figures/networks.svg"
-NETWORK_CODE = fingerprint.of(
-    "networks.jobs", files=("networks/simulators/*", "../models/*")
-)
 
 
 wildcard_constraints:
@@ -28,7 +23,7 @@ rule network:
     params:
         job=lookup(within=NETWORKS, dpath="{network}"),
         pythons=lambda w: network_jobs.available(NETWORKS[w.network]),
-        code=NETWORK_CODE,
+        code=CODES["network"],
         versions=VERSIONS,
         outdated=[NETWORK_TABLE],
     script:
@@ -37,7 +32,8 @@ rule network:
 
 rule networks:
     input:
-        expand(f"{RESULTS}/networks/{{network}}.json", network=NETWORKS),
+        own=expand(f"{RESULTS}/networks/{{network}}.json", network=NETWORKS),
+        others=expand(f"{RESULTS}/networks/{{network}}.json", network=OTHERS["network"]),
     output:
         table=report(NETWORK_TABLE, caption="../report/networks.rst", category="Tables"),
         svg=report(NETWORK_FIGURE, caption="../report/networks.rst", category="Figures"),
@@ -47,6 +43,8 @@ rule networks:
     conda:
         "../envs/eventops.yaml"
     params:
+        others=OTHERS["network"],
+        today=TODAY,
         code=PAGE_CODE,
     script:
         "../scripts/networks.py"

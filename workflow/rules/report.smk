@@ -12,6 +12,7 @@ rule report:
         network_figure=NETWORK_FIGURE,
         kernels=KERNEL_TABLE,
         kernel_figure=KERNEL_FIGURE,
+        earlier=EARLIER,
     output:
         page=report(
             REPORT,
@@ -26,6 +27,7 @@ rule report:
         "../envs/eventops.yaml"
     params:
         config=config,
+        own=list(JOBS),
         code=PAGE_CODE,
     script:
         "../scripts/report.py"

@@ -4,6 +4,11 @@ rule table:
         generators=GENERATORS_JSON,
         verify=expand(f"{RESULTS}/verify/{{job}}.json", job=JOBS),
         records=expand(f"{RESULTS}/records/{{job}}.json", job=JOBS),
+        others=expand(
+            f"{RESULTS}/{{kind}}/{{job}}.json",
+            kind=("verify", "records"),
+            job=OTHERS["record"],
+        ),
     output:
         points=report(
             f"{RESULTS}/tables/points.csv",
@@ -34,6 +39,35 @@ rule table:
     conda:
         "../envs/eventops.yaml"
     params:
+        others=OTHERS["record"],
+        today=TODAY,
         code=PAGE_CODE,
     script:
         "../scripts/table.py"
+
+
+# What other code or versions measured in this folder: on the page with the reason, and in no other table.
+rule earlier:
+    input:
+        [
+            f"{RESULTS}/{kept.FOLDERS[kind]}/{name}.json"
+            for kind, names in OTHERS.items()
+            for name in names
+        ],
+    output:
+        report(
+            EARLIER,
+            caption="../report/earlier.rst",
+            category="Tables",
+            labels={"table": "earlier", "rows": "one per record of other code"},
+        ),
+    log:
+        f"{LOGS}/earlier.log",
+    conda:
+        "../envs/eventops.yaml"
+    params:
+        others=OTHERS,
+        today=TODAY,
+        code=PAGE_CODE,
+    script:
+        "../scripts/earlier.py"

@@ -11,7 +11,7 @@ rule verify:
         gpu=gpus,
     params:
         job=lookup(within=JOBS, dpath="{job}"),
-        code=VERIFY_CODE,
+        code=CODES["verify"],
         versions=VERSIONS,
         outdated=TABLES,
     script:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from eventops.bench.measure import measure
+from eventops.bench.peers import apart
 from eventops.bench.records import log, progress, record, turns
 from eventops.bench.records import machine as this_machine
 
@@ -21,7 +22,7 @@ with log.to_file(snakemake.log[0]) as tell:
     at = progress.Progress(tell, job["id"], folder, int(total) if total else None)
     # The record is written before another may start, which may be the same job of the run that resumes this one.
     with turns.on_this_machine() as span:
-        result = measure.run(job, verified, machine.get("memory_bytes"), at)
+        result = apart.run(lambda: measure.run(job, verified, machine.get("memory_bytes"), at))
         for point in result["points"]:
             print(*(point[key] for key in ("rate", "batch", "mode", "method", "status", "reason")))
         result |= {"machine": machine, "code": snakemake.params.code, "ran": span()}

@@ -11,4 +11,8 @@ with log.to_file(snakemake.log[0]):
         result = network_jobs.run(snakemake.params.job, snakemake.params.pythons)
     for name, one in result["simulators"].items():
         print(name, one["status"], one["reason"], one.get("rate_hz"), one["step_s"])
-    record.write(snakemake.output[0], "network", result | {"code": snakemake.params.code})
+    if said := network_jobs.broken(result):
+        raise RuntimeError(f"{said} (in eventops' own simulation; the next run tries it again)")
+    result |= {"code": snakemake.params.code, "versions": machine.versions()}
+    result |= {"commit": machine.commit()}
+    record.write(snakemake.output[0], "network", result)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 from eventops.bench.kernels import table as kernels_table
 from eventops.bench.networks import table as networks_table
-from eventops.bench.records import log, record
+from eventops.bench.records import kept, log, record
 from eventops.bench.report import report
 from eventops.bench.tables import predictions, table
 
@@ -21,6 +21,8 @@ with log.to_file(snakemake.log[0]):
         ),
         kernels=kernels_table.read(Path(snakemake.input.kernels)),
         networks=networks_table.read(Path(snakemake.input.networks)),
+        earlier=kept.read(snakemake.input.earlier),
+        own=snakemake.params.own,
         machine=record.load(snakemake.input.machine, "machine"),
         figures_dir=Path(snakemake.input.figures[0]).parent,
         config=snakemake.params.config,

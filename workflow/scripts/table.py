@@ -1,17 +1,24 @@
 """All records to four tables."""
 
-from eventops.bench.records import log, record
+from pathlib import Path
+
+from eventops.bench.records import kept, log, record
 from eventops.bench.tables import table
 
 with log.to_file(snakemake.log[0]):
+    given, results = snakemake.params, Path(snakemake.input.machine).parent
     machine = record.load(snakemake.input.machine, "machine")
-    verified = [record.load(path, "verify") for path in snakemake.input.verify]
-    measured = [record.load(path, "record") for path in snakemake.input.records]
-    pairs = list(zip(verified, measured, strict=True))
+    pairs = [
+        (record.load(verified, "verify"), record.load(measured, "record"))
+        for verified, measured in zip(snakemake.input.verify, snakemake.input.records, strict=True)
+    ]
+    pairs += kept.valid(results, "record", given.others, given.today)
+    verified = [one for one, _ in pairs]
+    paths = [f"{results}/records/{one['job']['id']}.json" for one in verified]
     generators = record.load(snakemake.input.generators, "generators")
     frames = {
         "points": table.points(pairs, machine),
-        "jobs": table.jobs(pairs, machine, snakemake.input.records),
+        "jobs": table.jobs(pairs, machine, paths),
         "checks": table.checks(verified),
         "degrees": table.degrees(verified, generators),
     }

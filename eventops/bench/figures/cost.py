@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.colors import ListedColormap
 
-from ..tables import readings
+from ..tables import crossover, readings
 from .style import (
     INK,
     PALETTE,
@@ -51,7 +51,7 @@ def answer(view: pd.DataFrame):
         else:
             text[at] = cell.status
     for i, job in enumerate(jobs):
-        text[i, -1] = crossover_text(turn.loc[job]).replace(": ", ":\n").replace(" (", "\n(")
+        text[i, -1] = crossover.text(turn.loc[job]).replace(", ", ",\n").replace(" (", "\n(")
         if job in small:
             winners, least = small[job]
             grid[i, -2] = code[winners[0]]
@@ -68,7 +68,7 @@ def answer(view: pd.DataFrame):
         cmap=ListedColormap([tint(styles[m]["color"]) for m in names]),
         vmin=-0.5,
         vmax=len(names) - 0.5,
-        xticklabels=[*map(percent, rates), "fewest bytes", "dense is\nfaster above"],
+        xticklabels=[*map(percent, rates), "fewest bytes", "dense stays\nfaster from"],
         yticklabels=[f"{first.loc[j, 'operator']}  {first.loc[j, 'label']}" for j in jobs],
     )
     for (i, j), value in np.ndenumerate(text):
@@ -85,20 +85,6 @@ def answer(view: pd.DataFrame):
     ax.tick_params(axis="y", labelrotation=0)
     ax.set_title("fastest method and its lead over the next, by firing rate", loc="left")
     return fig
-
-
-def crossover_text(row) -> str:
-    """The crossover of one configuration in a few words."""
-    if row["kind"] == "at":
-        text = percent(row["rate"])
-        if np.isfinite(row["low"]) and np.isfinite(row["high"]):
-            text += f" ({100 * row['low']:.3g} to {100 * row['high']:.3g})"
-        return text
-    if row["kind"] == "above":
-        return f"not reached: faster up to {percent(row['rate'])}"
-    if row["kind"] == "below":
-        return f"below the lowest rate: {percent(row['rate'])}"
-    return "dense was not run"
 
 
 def memory(view: pd.DataFrame):

@@ -7,9 +7,10 @@ import textwrap
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from ..tables import devices
-from .style import INK, PALETTE, legend, log_axis, measured_axis, panels, percent, si, some
+from ..tables import crossover, devices
+from .style import INK, PALETTE, legend, log_axis, measured_axis, panels, si, some
 from .style import words as in_words
+from .time import per
 
 _STYLES = {
     "cpu": {"color": PALETTE[0], "marker": "o", "linestyle": "-"},
@@ -18,7 +19,7 @@ _STYLES = {
 
 
 def both_devices(view: pd.DataFrame):
-    """Time against firing rate on both, a panel for each configuration, and where the GPU overtakes."""
+    """Time against firing rate on both, a panel for each configuration, and from where on the GPU stays faster."""
     both = devices.compared(view)
     both = both[both["rate"].gt(0)]
     if both.empty:
@@ -37,20 +38,14 @@ def both_devices(view: pd.DataFrame):
             ax.plot(x, y, markeredgecolor="none", linewidth=1.6, **style)
             low, high = (rows[f"{end}_{device}"].to_numpy() for end in ("lo", "hi"))
             ax.fill_between(x, low, high, color=style["color"], alpha=0.25, linewidth=0)
-        if turn["kind"] == "at":
+        if turn["kind"] == crossover.AT:
             ax.axvline(turn["rate"], color=INK, linewidth=0.9, linestyle=":")
-        says = {
-            "at": f"GPU faster from {percent(turn['rate'])}",
-            "gpu": f"GPU faster from {percent(rows['rate'].min())} or less",
-            "cpu": f"CPU faster up to {percent(rows['rate'].max())}",
-        }[turn["kind"]]
+        says = f"GPU stays faster from: {crossover.text(turn)}"
         label = textwrap.fill(turn["label"], 28)
         ax.set_title(f"{turn['operator']}\n{label}\n{says}", loc="left")
         measured_axis(ax, rows["rate"])
         log_axis(ax.yaxis, lambda value: si(value, "s"))
-        ax.set(
-            xlabel="firing rate (active inputs)", ylabel="time per call" if i % columns == 0 else ""
-        )
+        ax.set(xlabel="firing rate (active inputs)", ylabel=per(view) if i % columns == 0 else "")
     handles = {name.upper(): Line2D([], [], **style) for name, style in _STYLES.items()}
     handles["crossover"] = Line2D([], [], color=INK, linewidth=0.9, linestyle=":")
     legend(fig, handles)

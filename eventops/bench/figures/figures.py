@@ -16,6 +16,7 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ..report import parts as report_parts
 from ..tables import readings
 from . import cost as figures_cost
 from . import degrees as figures_degrees
@@ -42,6 +43,16 @@ def _draw(name: str, table: pd.DataFrame, view: pd.DataFrame, machine: dict, deg
         return figures_devices.both_devices(view)
     module = figures_time if hasattr(figures_time, name) else figures_cost
     return getattr(module, name)(view)
+
+
+def _say_how(fig: Figure, view: pd.DataFrame) -> None:
+    """The way in which all times of a figure were taken, beneath it."""
+    if fig.axes:
+        parts = [
+            readings.how(view),
+            fig.get_supxlabel(),
+        ]  # the latter where configurations were left out
+        fig.supxlabel("; ".join(filter(None, parts)), fontsize=8, color=INK)
 
 
 def save(fig: Figure, name: str, out_dir: Path) -> list[Path]:
@@ -101,7 +112,10 @@ def draw_all(
     written = []
     with theme():
         for name in NAMES:
-            written += save(_draw(name, table, view, machine, degrees), name, out_dir)
+            fig = _draw(name, table, view, machine, degrees)
+            if name in report_parts.MODAL:
+                _say_how(fig, view)
+            written += save(fig, name, out_dir)
         written += save(hero(points, machine, jobs=jobs), HERO, out_dir)
     return written
 
@@ -109,7 +123,7 @@ def draw_all(
 def hero(
     points: pd.DataFrame, machine: dict, most: int = 6, jobs: pd.DataFrame | None = None
 ) -> Figure:
-    """One figure for the head of a README: time per call against firing rate, ours and the others.
+    """One figure for the head of a README: time against firing rate, ours and the others.
 
     At most ``most`` configurations, spread evenly over those of event-driven operators with several rates,
     and the machine beneath. Save it with ``fig.savefig``.
@@ -119,7 +133,9 @@ def hero(
     chosen = points[several & points["operator"].astype(str).str.startswith("Event")]
     points = points if chosen.empty else chosen
     with theme():
-        fig = figures_time.time(readings.headline(readings.prepare(points, jobs)), most=most)
+        view = readings.headline(readings.prepare(points, jobs))
+        fig = figures_time.time(view, most=most)
+        _say_how(fig, view)
         threads = machine.get("n_cores")
         where = machine.get("cpu") or machine.get("slug") or ""
         if where:

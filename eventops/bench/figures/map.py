@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from eventops.advice import cost
 
 from ..sweep import predict
-from ..tables import predictions
+from ..tables import crossover, predictions
 from .style import INK, MARKERS, PALETTE, PAPER, log_axis, panels, percent, si, tint, words
 
 NAMES = {
@@ -44,9 +44,14 @@ def map(points: pd.DataFrame, machine: dict):  # noqa: A001 - the name of the fi
     mode = predictions.mode_of(rows)
     fitted = cost.fit(rows, machine.get("caches") or {})
     curves = {key[:2]: curve for key, curve in fitted.items() if key[2] == mode}
-    sizes = predictions.sizes_of(rows)
-    if not curves or not sizes:
-        return words("Too few points were timed to say which operator is the fastest where.")
+    stored = predictions.stored_of(rows, mode)
+    asked = {n: _asked(n, stored) for n in predictions.sizes_of(rows)}
+    sizes = [n for n, work in asked.items() if _told(curves, work).any()]
+    if not sizes:
+        return words(
+            "Too few points were timed to say which operator is the fastest where: that takes stored synapses, of two "
+            "connection probabilities or more."
+        )
     look = styles(curves)
     for form, tail in (("sparse", ""), ("drawn", ", procedural")):
         names = predictions.operators(rows, mode, form)
@@ -59,9 +64,9 @@ def map(points: pd.DataFrame, machine: dict):  # noqa: A001 - the name of the fi
         full = predictions.matrix_fits(n, memory)
         here = {kind: curve for kind, curve in curves.items() if full or kind[1] != "dense"}
         if here:
-            _fastest(ax, n, here, look, handles)
-            _crossover(ax, n, here, look, handles)
-        _measured(ax, n, mode, rows, look, handles)
+            _fastest(ax, asked[n], here, look, handles)
+            _crossover(ax, asked[n], here, look, handles)
+        _measured(ax, n, mode, rows, look, handles, stored)
         title = f"{n:,} → {n:,}: fastest"
         ax.set_title(title + ("" if full else "\n(a full matrix does not fit)"), loc="left")
         ax.set(
@@ -74,12 +79,26 @@ def map(points: pd.DataFrame, machine: dict):  # noqa: A001 - the name of the fi
     handles = dict(sorted(handles.items(), key=lambda item: isinstance(item[1], Line2D)))
     fig.legend(handles.values(), handles.keys(), loc="outside upper left", ncols=3)
     how = "one step inside lax.scan" if mode == "scan" else "one call from Python"
-    fig.supxlabel(f"{how}, batch 1, float32, one weight for all synapses", fontsize=8, color=INK)
+    weights = "a weight for each synapse" if stored else "one weight for all synapses"
+    fig.supxlabel(f"{how}, batch 1, float32, {weights}", fontsize=8, color=INK)
     return fig
 
 
-def _regions(ax, x, y, cost_of: dict, look: dict, handles: dict) -> None:
-    """Colour where each kind is the least, and write its name into its largest region."""
+def _asked(n: int, stored: float) -> cost.Work:
+    return predictions.work(n, n, PROBS[:, None], RATES[None, :], stored=stored)
+
+
+def _told(curves: dict, asked: cost.Work) -> np.ndarray:
+    """Where a fastest one can be named: where the times of stored synapses are known, and of the dense product if timed."""
+    ours = curves.get((cost.OURS, "sparse"))
+    if ours is None:
+        return np.zeros(np.shape(asked.n_pre), bool)
+    dense = curves.get((cost.DENSE, "dense"), ours)
+    return ~(ours.never_varied(asked) | dense.never_varied(asked)).any(axis=-1)
+
+
+def _regions(ax, x, y, cost_of: dict, look: dict, handles: dict, told=True) -> None:
+    """Colour where each kind is the least, and write its name into its largest region; nothing where it is not ``told``."""
     kinds: list = []
     for kind, value in cost_of.items():  # equal costs belong to the first of them
         if not any(np.allclose(value, cost_of[other]) for other in kinds):
@@ -88,6 +107,7 @@ def _regions(ax, x, y, cost_of: dict, look: dict, handles: dict) -> None:
     for i, kind in enumerate(kinds):
         others = np.delete(values, i, axis=0)
         lead = others.min(axis=0) - values[i] if len(others) else np.ones_like(values[i])
+        lead = np.where(told, lead, -1.0)
         if np.mean(lead > 0) < 0.002:
             continue  # thinner than a line
         lead = np.clip(lead, -0.1, 0.1)  # neighbours meet half way, where one of them ends
@@ -111,17 +131,19 @@ def _regions(ax, x, y, cost_of: dict, look: dict, handles: dict) -> None:
             )
 
 
-def _fastest(ax, n, curves, look, handles) -> None:
-    asked = predictions.work(n, n, PROBS[:, None], RATES[None, :])
+def _fastest(ax, asked, curves, look, handles) -> None:
     times = {
         kind: np.where(curve.never_varied(asked).any(axis=-1), _NEVER, curve.predict(asked)[0])
         for kind, curve in curves.items()
     }
-    _regions(ax, RATES, PROBS, times, look, handles)
+    told = _told(curves, asked)
+    _regions(ax, RATES, PROBS, times, look, handles, told)
     order = list(times)
     first = np.argmin(np.stack([times[kind] for kind in order]), axis=0)
     far = np.stack([curves[kind].outside(asked).any(axis=-1) for kind in order])
-    far = np.take_along_axis(far, first[None], axis=0)[0]
+    # Beyond what was measured of stored synapses, whoever else is the fastest is so beside a guess.
+    ours = curves[cost.OURS, "sparse"].outside(asked).any(axis=-1)
+    far = (np.take_along_axis(far, first[None], axis=0)[0] | ours) & told
     if far.any():
         ax.contourf(
             RATES, PROBS, far.astype(float), levels=[0.5, 1.5], colors="none", hatches=["////"]
@@ -131,23 +153,27 @@ def _fastest(ax, n, curves, look, handles) -> None:
         )
 
 
-def _crossover(ax, n, curves, look, handles) -> None:
-    """Where the dense product becomes faster than stored synapses, with its 95 % band."""
+def _crossover(ax, asked, curves, look, handles) -> None:
+    """From where on the dense product stays faster than stored synapses, with its 95 % band."""
     ours, dense = curves.get((cost.OURS, "sparse")), curves.get((cost.DENSE, "dense"))
     if ours is None or dense is None:
         return
-    asked = predictions.work(n, n, PROBS[:, None], RATES[None, :])
     (a, sa), (b, sb) = ours.predict(asked), dense.predict(asked)
     untold = ours.never_varied(asked).any(axis=-1) | dense.never_varied(asked).any(axis=-1)
     if untold.all():
         return
-    lead, spread = np.where(untold, np.nan, b - a), cost.Z95 * np.hypot(sa, sb)
+    spread = cost.Z95 * np.hypot(sa, sb)
+    lead, low, high = (
+        np.where(untold, np.nan, crossover.stays(b - a + sign * spread)) for sign in (0, -1, 1)
+    )
     far = ours.outside(asked).any(axis=-1) | dense.outside(asked).any(axis=-1)
-    name = f"dense product overtakes {look[cost.OURS, 'sparse']['name']} (95 % band)"
-    least = np.nanargmin(lead)
-    if lead.flat[least] < spread.flat[least]:
-        ax.contourf(RATES, PROBS, lead / spread, levels=[-1, 1], colors=[INK], alpha=0.13)
-    if lead.flat[least] < 0 < np.nanmax(lead):
+    name = f"dense product stays faster than {look[cost.OURS, 'sparse']['name']} (95 % band)"
+    if np.nanmin(low) < 0 < np.nanmax(high):
+        # Between the crossovers of both ends of the interval, the smaller of the two distances is positive.
+        ax.contourf(
+            RATES, PROBS, np.minimum(-low, high), levels=[0, np.inf], colors=[INK], alpha=0.13
+        )
+    if np.nanmin(lead) < 0 < np.nanmax(lead):
         for outside, style in ((True, "--"), (False, "-")):
             shown = np.where(far == outside, lead, np.nan)
             ax.contour(
@@ -157,7 +183,7 @@ def _crossover(ax, n, curves, look, handles) -> None:
             handles[label] = Line2D([], [], color=INK, linestyle=style, linewidth=1.8)
 
 
-def _measured(ax, n, mode, rows, look, handles) -> None:
+def _measured(ax, n, mode, rows, look, handles, stored) -> None:
     """The points that were measured, marked by the one that was the fastest there."""
     here = [
         r
@@ -165,7 +191,7 @@ def _measured(ax, n, mode, rows, look, handles) -> None:
         if float(r["n_pre"]) == float(r["n_post"]) == n
         and (r["mode"], float(r["batch"]), r["dtype"]) == (mode, 1.0, "float32")
         and float(r["rate"]) > 0
-        and (r["weight"] == "homogeneous" or r["conn_kind"] == "dense")
+        and (r["conn_kind"] == "dense" or (r["weight"] != "homogeneous") == bool(stored))
     ]
     places: dict = {}
     for row in here:

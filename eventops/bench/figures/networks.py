@@ -34,7 +34,7 @@ def draw(table: pd.DataFrame, records: Iterable[dict]):
         fig, axes = panels(2 * len(records), columns=2, width=4.2, height=2.3)
         for i, content in enumerate(records):
             job = content["job"]
-            mine = table[(table["model"] == job["model"]) & (table["n"] == job["n"])]
+            mine = table[table["job"] == job["id"]]
             _times(axes[2 * i], mine, f"{job['model'].upper()}, {job['n']:,} neurons")
             _raster(axes[2 * i + 1], content["simulators"].get(OURS, {}))
         return fig

@@ -28,6 +28,11 @@ def seconds(value) -> str:
     return si(value, "s")
 
 
+def per(view: pd.DataFrame) -> str:
+    """The label of an axis of times."""
+    return "time per step" if readings.mode(view) == "scan" else "time per call"
+
+
 def _panel_title(ax, rows: pd.DataFrame) -> None:
     label = textwrap.fill(rows["label"].iloc[0], 28)
     ax.set_title(f"{rows['operator'].iloc[0]}\n{label}", loc="left")
@@ -42,7 +47,7 @@ def _line(ax, x, y, low, high, style: dict):
 
 
 def time(view: pd.DataFrame, most: int | None = None):
-    """Time per call against firing rate, one panel per configuration, one line per method."""
+    """Time against firing rate, one panel per configuration, one line per method."""
     ok = view[(view["status"] == "ok") & view["rate"].gt(0) & view["t_median_s"].gt(0)]
     if ok.empty:
         return words("No point at a positive firing rate was timed, so there is no time to show.")
@@ -63,7 +68,7 @@ def time(view: pd.DataFrame, most: int | None = None):
         log_axis(ax.yaxis, seconds)
         ax.set(xlabel="firing rate (active inputs)", ylabel="")
         if i % columns == 0:
-            ax.set_ylabel("time per call")
+            ax.set_ylabel(per(view))
     legend(fig, {m: handles[m] for m in readings.methods(ok) if m in handles})
     _say_left_out(fig, len(jobs) - len(shown))
     return fig
@@ -122,7 +127,7 @@ def events(view: pd.DataFrame):
         log_axis(ax.xaxis, si)
         log_axis(ax.yaxis, seconds)
         ax.set_title(operator, loc="left")
-        ax.set(xlabel="active inputs per call", ylabel="time per call")
+        ax.set(xlabel="active inputs", ylabel=per(view))
         handles["slope 1, for the eye"] = _slope_one(ax)
         _side_legend(ax, handles, "log-log slope (95 % interval)")
     return fig
@@ -184,7 +189,7 @@ def population(view: pd.DataFrame):
         named = operators.count(key[0]) > 1 or "procedural" in key[1]
         title = key[0] + (f", {key[1]}" if named else "")
         ax.set_title(f"{title}: at {si(rows['level'].iloc[0])} synaptic events", loc="left")
-        ax.set(xlabel="population (pre neurons)", ylabel="time per call")
+        ax.set(xlabel="population (pre neurons)", ylabel=per(view))
         _side_legend(ax, handles, "log-log slope (95 % interval)")
     return fig
 
@@ -207,7 +212,7 @@ def speedup(table: pd.DataFrame, view: pd.DataFrame):
         for method in readings.methods(here):
             for mode, g in here[here["method"] == method].groupby("mode"):
                 g = g.sort_values("rate")
-                hollow = {} if mode == "call" else {"markerfacecolor": "none", "linewidth": 0.9}
+                hollow = {} if mode == "scan" else {"markerfacecolor": "none", "linewidth": 0.9}
                 y = g["ratio"].to_numpy()
                 error = np.abs([y - g["ratio_lo"], g["ratio_hi"] - y])
                 sns.lineplot(x=g["rate"], y=y, ax=ax, errorbar=None, legend=False, **styles[method])
@@ -227,6 +232,6 @@ def speedup(table: pd.DataFrame, view: pd.DataFrame):
         ax.set(xlabel="firing rate (active inputs)", ylabel="")
         if i % columns == 0:
             ax.set_ylabel("time of the other / ours")
-    legend(fig, dict(sorted(handles.items(), key=lambda item: "(scan)" in item[0])))
+    legend(fig, dict(sorted(handles.items(), key=lambda item: "(call)" in item[0])))
     _say_left_out(fig, len(jobs) - len(shown))
     return fig

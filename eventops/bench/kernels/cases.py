@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import eventops as nn
+from eventops.bench.peers import foreign
 from eventops.bench.sweep import setup
 
 STEPS = {"delays": 100, "plasticity": 20}
@@ -127,14 +128,16 @@ def _bound(function, *first):
 def plasticity(job: dict):
     """Additive updates on pre and on post spikes, with and without bounds, against brainevent's.
 
-    Yields one `Case` for each side, kind of bounds, and way to call. Raises ImportError without brainevent.
+    Yields one `Case` for each side, kind of bounds, and way to call. Raises `eventops.bench.peers.foreign.Absent` or
+    ``Unable`` where brainevent cannot be had.
     """
     op = operator({**job, "weights": "homogeneous"}).with_columns()
     movies = spikes(job, STEPS["plasticity"])
     singles = [movie[0] for movie in movies]
     trace = jnp.asarray(np.random.default_rng(2).normal(size=job["n"]), "float32") * 1e-3
     weight = jnp.full(op.n_synapses, WEIGHT)
-    theirs = _theirs(op)
+    with foreign.at_work("brainevent"):
+        theirs = _theirs(op)
     for side, (their, graph) in theirs.items():
         ours = _ours(side)
         for bounds, (low, high) in BOUNDS.items():
@@ -164,8 +167,7 @@ def _ours(side: str):
 
 def _theirs(op) -> dict:
     """Side to brainevent's update, called like ours, and the arrays of its graph."""
-    import brainevent
-
+    brainevent = foreign.brainevent()
     rows, columns = op.rows, op.rows.columns
     shape = {"shape": (op.in_size, op.out_size)}
     segment = np.repeat(np.arange(columns.ptr.size - 1, dtype=np.int32), np.diff(columns.ptr))

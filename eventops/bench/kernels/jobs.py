@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import json
@@ -14,8 +15,11 @@ import numpy as np
 
 from eventops.bench.kernels import cases as kernel_cases
 from eventops.bench.measure.timing import Method, interleave
+from eventops.bench.peers import foreign
+from eventops.bench.records import machine
 from eventops.bench.verify import checks_delays, oracle
 
+OURS = ("eventops", "delayed", "undelayed")
 _SENT = 4  # steps with spikes at the beginning and at the end of what is checked
 
 
@@ -55,19 +59,22 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     Returns
     -------
     dict
-        The content of the record: ``status`` (``ok``, ``failed``, or ``absent`` where a peer is not installed) and
-        ``reason``; ``cases`` with what was compared, its own status and reason, the largest error / bound, and the
-        samples of both methods. A case that is not equal to the dense form is failed and not timed.
+        The content of the record: ``status`` (``ok``, ``failed``, ``absent`` where a peer is not installed, or
+        ``skipped`` where it cannot run) and ``reason``; ``cases`` with what was compared, its own status and reason,
+        the largest error / bound, and the samples of both methods. A case that is not equal to the dense form is
+        failed and not timed.
     """
     start = time.monotonic()
     result: dict[str, Any] = {"job": job, "status": "ok", "reason": "", "cases": []}
+    result["versions"] = machine.versions()
     verify = functools.cache(functools.partial(VERIFY[job["measure"]], job))
     try:
         for case in kernel_cases.CASES[job["measure"]](job):
             result["cases"].append(_case(case, verify, job["settings"]))
-    except ImportError as error:
-        reason = f"{error}; pip install 'eventops[peers]'"
-        result |= {"status": "absent", "reason": reason}
+    except foreign.Absent as error:
+        result |= {"status": "absent", "reason": str(error)}
+    except foreign.Unable as error:
+        result |= {"status": "skipped", "reason": str(error)}
     failed = [f"{c['what']}: {c['reason']}" for c in result["cases"] if c["status"] == "failed"]
     if failed:
         result |= {"status": "failed", "reason": "; ".join(failed)}
@@ -76,16 +83,28 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 
 def _case(case: kernel_cases.Case, verify, settings: dict) -> dict[str, Any]:
     found = {key: getattr(case, key) for key in ("what", "method", "against", "steps")}
-    found |= {"status": "ok", "reason": "", "samples": {}}
-    found["worst"], wrong = verify(case.subject)
-    if wrong:
-        return found | {"status": "failed", "reason": wrong}
+    found |= {"status": "ok", "reason": "", "samples": {}, "worst": None}
     methods = []
-    for name, (call, arguments) in case.calls.items():
-        _finished(call, arguments[0])  # compiled, for which the timer would give up
-        methods.append(Method(name, _bound(call), arguments, case.steps))
-    interleave(methods, settings)
+    try:
+        found["worst"], wrong = verify(case.subject)
+        if wrong:
+            return found | {"status": "failed", "reason": wrong}
+        for name, (call, arguments) in case.calls.items():
+            with _guarded(name):  # compiled, for which the timer would give up
+                _finished(call, arguments[0])
+            methods.append(Method(name, _bound(call), arguments, case.steps, ours=name in OURS))
+        interleave(methods, settings)
+    except (foreign.Absent, foreign.Unable) as error:
+        return found | {"status": "skipped", "reason": str(error)}
+    broken = [method.broken for method in methods if method.broken]
+    if broken:
+        return found | {"status": "skipped", "reason": broken[0]}
     return found | {"samples": {method.name: method.samples for method in methods}}
+
+
+def _guarded(name: str):
+    """Context for one of the methods: what ours raises goes on, what a peer raises is a fact about the peer."""
+    return contextlib.nullcontext() if name in OURS else foreign.at_work(name)
 
 
 def _finished(call, argument):
@@ -116,7 +135,12 @@ def _updates(job, subject) -> tuple[float, str]:
     )
     found = []
     for name, update in subject.methods.items():
-        worst, wrong = _verdict(jax.jit(update)(jnp.asarray(weight), jnp.asarray(spikes)), exact)
+        with _guarded(name):
+            computed = _finished(
+                lambda w, update=update: jax.jit(update)(w, jnp.asarray(spikes)),
+                jnp.asarray(weight),
+            )
+        worst, wrong = _verdict(computed, exact)
         if wrong:
             return worst, f"{name}: {wrong}"
         found.append(worst)

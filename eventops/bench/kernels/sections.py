@@ -6,6 +6,7 @@ interval; above 1 the first way is faster. ``docs/kernels.md`` holds such a tabl
 
 from __future__ import annotations
 
+import contextlib
 import functools
 
 import jax
@@ -16,11 +17,15 @@ import eventops as nn
 from eventops.bench.kernels import cases as kernel_cases
 from eventops.bench.measure import stats
 from eventops.bench.measure.timing import Method, interleave
+from eventops.bench.peers import foreign
 
 SETTINGS = {"rounds": 15, "warmup": 2, "min_sample_s": 0.01, "budget_s": 2.0, "give_up_s": 5.0}
 RATES = (0.001, 0.01, 0.1, 1.0)
+THEIRS = "brainevent"
 # Of every comparison since `run` began: what, ours_s, method, ratio, lo, hi.
 ROWS: list[dict] = []
+# What could not be compared since then, and why.
+LEFT_OUT: list[str] = []
 
 
 def compare(what: str, ours, others: dict, steps: int = 1) -> None:
@@ -38,8 +43,12 @@ def compare(what: str, ours, others: dict, steps: int = 1) -> None:
     methods = []
     for name, (call, arguments) in {"ours": ours, **others}.items():
         run = functools.partial(_finished, call)
-        methods.append(Method(name, run, arguments, steps))
+        methods.append(Method(name, run, arguments, steps, ours=not name.startswith(THEIRS)))
     interleave(methods, SETTINGS)
+    for method in methods:
+        if method.broken:
+            _leave_out(f"{what}: {method.name}: {method.broken}")
+    methods = [method for method in methods if not method.broken]
     mine, *rest = (dict(m.samples) for m in methods)
     median = stats.summary(list(mine.values()))["median"]
     found = [f"{what:40s} {1e6 * median:9.1f} us"]
@@ -49,6 +58,24 @@ def compare(what: str, ours, others: dict, steps: int = 1) -> None:
         ROWS.append(row | {key: r[key] for key in ("ratio", "lo", "hi")})
         found.append(f"{method.name} x {r['ratio']:.2f} [{r['lo']:.2f}, {r['hi']:.2f}]")
     print("   ".join(found), flush=True)
+
+
+def _leave_out(why: str) -> None:
+    LEFT_OUT.append(why)
+    print(why, flush=True)
+
+
+def _add_brainevent(others: dict, make, spikes: list) -> None:
+    """Put the product by ``make(brainevent)``, one of its matrices, beside the others; or say why there is none."""
+    try:
+        with foreign.at_work(THEIRS):
+            brainevent = foreign.brainevent()
+            matrix = make(brainevent)
+    except (foreign.Absent, foreign.Unable) as error:
+        _leave_out(str(error))
+        return
+    product = _bound(lambda m, s: brainevent.BinaryArray(s) @ m, matrix)
+    others[f"{THEIRS} {type(matrix).__name__}"] = (product, spikes)
 
 
 def _finished(call, argument):
@@ -136,10 +163,6 @@ def precision() -> None:
 
 def procedural() -> None:
     """Graphs drawn on every call, against stored ones and brainevent's just-in-time matrix."""
-    try:
-        import brainevent
-    except ImportError:
-        brainevent = None
     for n, p in ((10_000, 0.1), (10_000, 0.01), (40_000, 0.01)):
         op, stored = (
             nn.EventFixedProb(n, n, p, 0.5, storage=storage) for storage in ("procedural", "sparse")
@@ -147,11 +170,10 @@ def procedural() -> None:
         for rate in RATES[:3]:
             s = _spikes(n, rate)
             others = {"sparse": (_bound(_apply, stored), s)}
-            if brainevent is not None:
-                law = (jnp.float32(0.5), p, 123)
-                matrix = brainevent.JITCScalarR(law, shape=(n, n), corder=True)
-                product = _bound(lambda m, s: brainevent.BinaryArray(s) @ m, matrix)
-                others["brainevent JITCScalarR"] = (product, s)
+            law = (jnp.float32(0.5), p, 123)
+            _add_brainevent(
+                others, lambda b, law=law, n=n: b.JITCScalarR(law, shape=(n, n), corder=True), s
+            )
             compare(f"EventFixedProb {n} {p} {rate}", (_bound(_apply, op), s), others)
     for n, k in ((4000, 80), (40_000, 80), (100_000, 1000)):
         op, stored = (
@@ -165,12 +187,14 @@ def procedural() -> None:
 
 def generated() -> None:
     """Random weights that are generated on every call, against stored ones and brainevent's just-in-time matrices."""
-    try:
-        import brainevent
-    except ImportError:
-        brainevent = None
     n, p = 10_000, 0.1
-    low, high, seed = jnp.float32(0.0), jnp.float32(1.0), 123
+    normal = (jnp.float32(0.5), jnp.float32(0.1), p, 123)
+    uniform = (jnp.float32(0.0), jnp.float32(1.0), p, 123)
+    more = {"shape": (n, n), "corder": True}
+    theirs = {
+        "Normal": lambda b: b.JITCNormalR(normal, **more),
+        "Uniform": lambda b: b.JITCUniformR(uniform, **more),
+    }
     for law in (nn.weights.Normal(0.5, 0.1), nn.weights.Uniform(0.0, 1.0)):
         name = type(law).__name__
         op = nn.EventFixedProb(n, n, p, law, storage="procedural")
@@ -178,16 +202,7 @@ def generated() -> None:
         for rate in RATES[:3]:
             s = _spikes(n, rate)
             rest = {key: (_bound(_apply, other), s) for key, other in others.items()}
-            if brainevent is not None:
-                if name == "Normal":
-                    parameters = (jnp.float32(0.5), jnp.float32(0.1), p, seed)
-                    matrix = brainevent.JITCNormalR(parameters, shape=(n, n), corder=True)
-                else:
-                    matrix = brainevent.JITCUniformR(
-                        (low, high, p, seed), shape=(n, n), corder=True
-                    )
-                product = _bound(lambda m, s: brainevent.BinaryArray(s) @ m, matrix)
-                rest[f"brainevent {type(matrix).__name__}"] = (product, s)
+            _add_brainevent(rest, theirs[name], s)
             compare(f"EventFixedProb {n} {p} {name} {rate}", (_bound(_apply, op), s), rest)
 
 
@@ -226,8 +241,13 @@ def _compare_cases(name: str, cases) -> None:
         ways = dict(case.calls)
         ours = "delayed" if "delayed" in ways else "eventops"
         first = ways.pop(ours)
-        for call, arguments in case.calls.values():
-            call(arguments[0])  # compiled, for which the timer would give up
+        for method, (call, arguments) in case.calls.items():
+            try:  # compiled, for which the timer would give up
+                with contextlib.nullcontext() if method != THEIRS else foreign.at_work(method):
+                    _finished(call, arguments[0])
+            except (foreign.Absent, foreign.Unable) as error:
+                _leave_out(f"{name}, {case.what}: {method}: {error}")
+                ways.pop(method)
         compare(f"{name}, {case.what}", first, ways, case.steps)
 
 
@@ -251,15 +271,18 @@ def run(names: list[str]) -> dict:
     -------
     dict
         ``rows``: section, what, ours_s, method, ratio and its 95 % interval (lo, hi), one for each pair that was
-        compared; ``absent``: section to the reason why it could not run, where a peer is not installed.
+        compared; ``absent``: section to the reason why it could not run, or why a peer took no part in it.
     """
     rows, absent = [], {}
     for name in names:
         ROWS.clear()
+        LEFT_OUT.clear()
         try:
             SECTIONS[name]()
-        except ImportError as error:
-            absent[name] = f"{error}; pip install 'eventops[peers]'"
+        except (ImportError, foreign.Absent, foreign.Unable) as error:
+            _leave_out(str(error))
+        if LEFT_OUT:
+            absent[name] = "; ".join(LEFT_OUT)
         rows += [{"section": name, **row} for row in ROWS]
     return {"rows": rows, "absent": absent}
 
@@ -271,4 +294,4 @@ def main(names: list[str]) -> None:
         raise SystemExit(f"kernels: no section {unknown[0]!r}; there are {', '.join(known)}")
     for name in names or SECTIONS:
         print(f"# {name}: {known[name].__doc__.splitlines()[0]}")
-        known[name]()
+        run([name]) if name in SECTIONS else ALONE[name]()

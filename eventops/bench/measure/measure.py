@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ import numpy as np
 
 from eventops.bench.measure import stats, timing
 from eventops.bench.measure.rss import Growth
-from eventops.bench.peers import peers
+from eventops.bench.peers import foreign, peers
 from eventops.bench.peers.peers import Peer
 from eventops.bench.records import machine
 from eventops.bench.sweep import predict, setup, synapses
@@ -158,10 +159,10 @@ class _Bench:
             with Growth() as growth:
                 peer = make()
             facts["construct_s"] = time.perf_counter() - start
-        except peers.Absent as error:
+        except foreign.Absent as error:
             facts |= {"status": "absent", "reason": str(error)}
             return
-        except peers.Unable as error:
+        except foreign.Unable as error:
             facts |= {"status": "skipped", "reason": str(error)}
             return
         facts |= {"bytes_stored": peer.nbytes, "rss_growth_bytes": growth.bytes}
@@ -193,17 +194,18 @@ class _Bench:
                 }
                 continue
             try:
-                methods.append((row, self._method(name, peer, vectors, mode, row)))
-            except Exception as error:  # noqa: BLE001 - a peer that raises is a fact about the peer
-                if name == OURS:
-                    raise
-                text = f"{type(error).__name__}: {error}".splitlines()[0][:300]
-                row |= {"status": "skipped", "reason": text}
+                with contextlib.nullcontext() if name == OURS else foreign.at_work(name):
+                    methods.append((row, self._method(name, peer, vectors, mode, row)))
+            except (foreign.Absent, foreign.Unable) as error:
+                row |= {"status": "skipped", "reason": str(error)}
         methods = [(row, method) for row, method in methods if method is not None]
         reading = self._reading()
         timing.interleave([method for _, method in methods] + reading, self.settings)
         earlier = self._again_if_scattered([method for _, method in methods], reading)
         for row, method in methods:
+            if method.broken:
+                row |= {"status": "skipped", "reason": method.broken}
+                continue
             if method.name == OURS and reading:
                 row["memory"] = {"bytes": self.reader.nbytes, "samples": reading[0].samples}
             row |= {"samples": method.samples, "t_calls": method.repeats, "steps": method.divide}
@@ -223,9 +225,9 @@ class _Bench:
         result; the first are kept beside them.
         """
         limit = self.settings["max_scatter"]
-        if not any((_scatter(method) or 0) > limit for method in methods):
+        if not any((_scatter(method) or 0) > limit for method in methods if method.samples):
             return {}
-        methods = [method for method in methods if not method.slow]
+        methods = [method for method in methods if not (method.slow or method.broken)]
         earlier = {method.name: method.samples for method in methods}
         for method in methods + reading:
             method.samples = []
@@ -237,7 +239,7 @@ class _Bench:
         if not peer.traceable:
             first = self._first_call(name, row, lambda: peer.step(None, arguments[0]))
             if self._agrees(peer, name, first, vectors[0], row):
-                return timing.Method(name, lambda s: peer.step(None, s), arguments)
+                return timing.Method(name, lambda s: peer.step(None, s), arguments, ours=False)
             return None
         if mode == "call":
             function = self.jitted[name]
@@ -247,7 +249,10 @@ class _Bench:
             if not self._agrees(peer, name, first, vectors[0], row):
                 return None
             return timing.Method(
-                name, lambda s: function(peer.data, s).block_until_ready(), arguments
+                name,
+                lambda s: function(peer.data, s).block_until_ready(),
+                arguments,
+                ours=name == OURS,
             )
         return self._scan_method(name, peer, vectors, row)
 
@@ -284,7 +289,11 @@ class _Bench:
         function = self.jitted.setdefault(key, jax.jit(scan))
         self._compile(row, key, function, peer.data, stacks[0])
         return timing.Method(
-            name, lambda s: function(peer.data, s).block_until_ready(), stacks, divide=steps
+            name,
+            lambda s: function(peer.data, s).block_until_ready(),
+            stacks,
+            divide=steps,
+            ours=name == OURS,
         )
 
     def _compile(self, row, key, function, *arguments) -> None:

@@ -8,6 +8,7 @@ product (cuBLAS) and XLA's own scatter (backend ``reference``). The record is JS
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import json
 import math
@@ -22,7 +23,7 @@ import eventops as nn
 from eventops import backends
 from eventops.bench.measure import stats
 from eventops.bench.measure.timing import Method, interleave
-from eventops.bench.peers import peers
+from eventops.bench.peers import foreign, peers
 from eventops.bench.records import machine
 from eventops.bench.verify import oracle
 
@@ -97,8 +98,8 @@ def rivals(op, point) -> dict[str, tuple]:
         try:
             peer = peers.build(name, op, job)
             found[name] = (peer.data, peer.step)
-        except Exception as error:  # noqa: BLE001 - a peer that cannot is a fact about the peer
-            found[name] = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        except (foreign.Absent, foreign.Unable) as error:
+            found[name] = str(error)
     return found
 
 
@@ -133,16 +134,19 @@ def measure(ways: dict, spikes: np.ndarray, steps: int) -> dict:
                     steps,
                 )
             run = functools.partial(_finished, function, data)
+            ours = name in backends.BACKENDS
             try:
-                run(arguments[0])
-            except Exception as error:  # noqa: BLE001
-                if name in backends.BACKENDS:
-                    raise
-                found.setdefault(name, {})[f"{mode}_problem"] = str(error).splitlines()[0][:200]
+                with contextlib.nullcontext() if ours else foreign.at_work(name):
+                    run(arguments[0])
+            except (foreign.Absent, foreign.Unable) as error:
+                found.setdefault(name, {})[f"{mode}_problem"] = str(error)
                 continue
-            methods.append(Method(name, run, arguments, divide))
+            methods.append(Method(name, run, arguments, divide, ours=ours))
         interleave(methods, SETTINGS)
         for method in methods:
+            if method.broken:
+                found.setdefault(method.name, {})[f"{mode}_problem"] = method.broken
+                continue
             seconds = [s for _, s in method.samples]
             found.setdefault(method.name, {})[mode] = stats.summary(seconds)["median"]
     return found

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from eventops.bench.peers import foreign
+
 MIN_SAMPLES = 3
 MAX_REPEATS = 100_000
 LONG_S = 0.02
@@ -34,6 +36,10 @@ class Method:
         Calls in one sample.
     expected_s
         Seconds of one call, roughly.
+    ours
+        Whether what it raises is a fault of ours, which goes on; of a peer it is a fact.
+    broken
+        Why a peer has no samples: what it raised.
     """
 
     name: str
@@ -45,6 +51,8 @@ class Method:
     expected_s: float = 0.0
     spent: float = 0.0
     slow: bool = False
+    ours: bool = True
+    broken: str = ""
     _next: int = 0
 
     def lead_in(self) -> None:
@@ -98,13 +106,30 @@ def interleave(methods: list[Method], settings: dict) -> None:
     """Warm all methods up, then take one sample of each per round until rounds or budget end.
 
     The order is drawn anew for every round, so that no method always follows the same one; each sample has a lead-in.
+    A peer that raises takes no further part, and has no samples.
     """
     for method in methods:
-        warm(method, settings)
+        _turn(method, warm, settings)
     methods = [method for method in methods if not method.slow]
     order = random.Random(0)
     for turn in range(settings["rounds"]):
         for method in order.sample(methods, len(methods)):
             if len(method.samples) < MIN_SAMPLES or method.spent < settings["budget_s"]:
-                method.lead_in()
-                method.samples.append([turn, method.sample() / method.divide])
+                _turn(method, _sampled, turn)
+
+
+def _sampled(method: Method, turn: int) -> None:
+    method.lead_in()
+    method.samples.append([turn, method.sample() / method.divide])
+
+
+def _turn(method: Method, act: Callable, argument) -> None:
+    """Let a method act, unless it has broken; a peer that breaks says so."""
+    if method.ours:
+        act(method, argument)
+    elif not method.broken:
+        try:
+            with foreign.at_work(method.name):
+                act(method, argument)
+        except (foreign.Absent, foreign.Unable) as error:
+            method.broken, method.samples = str(error), []

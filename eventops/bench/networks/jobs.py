@@ -7,6 +7,7 @@ and correlation of each.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from ..peers import foreign
 from . import environments, spiketrains
 
 OURS = "eventops"
@@ -72,7 +74,7 @@ class _Process:
     def __init__(self, name: str, python: str, job: dict[str, Any], folder: Path):
         script, threads = SIMULATORS[name]
         self.spikes = folder / f"{name}.npz"
-        self.errors = open(folder / f"{name}.log", "w+")
+        self.errors = open(folder / f"{name}.log", "w+", encoding="utf-8", errors="replace")
         threads = threads or os.cpu_count()
         order = {
             "model": job["model"],
@@ -89,16 +91,18 @@ class _Process:
         env = {**os.environ, "OMP_WAIT_POLICY": "passive", "OMP_NUM_THREADS": str(threads)}
         answers, far_end = os.pipe()
         self.answers = os.fdopen(answers)
-        self.process = subprocess.Popen(
-            [python, str(_FOLDER / script), json.dumps(order | {"answers": far_end})],
-            stdin=subprocess.PIPE,
-            stdout=self.errors,
-            stderr=self.errors,
-            text=True,
-            env=env,
-            pass_fds=(far_end,),
-        )
-        os.close(far_end)
+        try:
+            self.process = subprocess.Popen(
+                [python, str(_FOLDER / script), json.dumps(order | {"answers": far_end})],
+                stdin=subprocess.PIPE,
+                stdout=self.errors,
+                stderr=self.errors,
+                text=True,
+                env=env,
+                pass_fds=(far_end,),
+            )
+        finally:
+            os.close(far_end)
 
     def answer(self, limit_s: float) -> dict[str, Any]:
         """The next answer; raises RuntimeError with the last words of a simulator that has none."""
@@ -107,7 +111,10 @@ class _Process:
         line = self.answers.readline()
         late.cancel()
         if line:
-            return json.loads(line)
+            try:
+                return dict(json.loads(line))
+            except (ValueError, TypeError):
+                raise RuntimeError(f"its answer was {line.strip()[:200]!r}") from None
         self.process.wait()
         self.errors.seek(0)
         last = [text.strip() for text in self.errors.read().splitlines() if text.strip()][-1:]
@@ -123,7 +130,10 @@ class _Process:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
-        self.process.stdin.close()
+        with contextlib.suppress(
+            OSError
+        ):  # what was told to one that had ended is still to be sent
+            self.process.stdin.close()
         self.answers.close()
         self.errors.close()
 
@@ -159,30 +169,65 @@ def run(
                     found[name] |= {"status": "skipped", "reason": reason}
                 else:
                     # One after the other: a build takes all cores and much memory.
-                    running[name] = _Process(name, pythons[name], job, Path(folder))
-                    _ask(running, name, found, limit_s)
+                    with _or_out(running, name, found):
+                        running[name] = _Process(name, pythons[name], job, Path(folder))
+                        _ask(running, name, found, limit_s)
             for _ in range(job["rounds"]):
                 for name in list(running):
-                    running[name].tell("run")
-                    answer = _ask(running, name, found, limit_s)
-                    if answer:
-                        steps = round(job["segment_ms"] / DT_MS)
-                        found[name]["step_s"].append(answer["seconds"] / steps)
-                        found[name]["spikes"] = found[name].get("spikes", 0) + answer["spikes"]
+                    with _or_out(running, name, found):
+                        _segment(running, name, found, job, limit_s)
             for name in list(running):
-                running[name].tell("end")
-                if _ask(running, name, found, limit_s):
-                    seconds = job["rounds"] * job["segment_ms"] / 1000
-                    # Of all neurons: in a thousand of them the mean rate differs by some percent from graph to graph.
-                    rate = found[name]["spikes"] / (job["n"] * seconds)
-                    watched = _statistics(running[name].spikes, job)
-                    found[name] |= watched | {"rate_hz": rate}
-                    if reason := miscounted(rate, watched["rate_hz"]):
-                        found[name] |= {"status": "failed", "reason": reason}
+                with _or_out(running, name, found):
+                    _end(running, name, found, job, limit_s)
         finally:
             for process in running.values():
                 process.close()
     return {"job": job, "simulators": found}
+
+
+def broken(result: dict[str, Any]) -> str:
+    """How our own simulation ended without a result; empty where it did not. The workflow tries it again.
+
+    One of the others that ends so is a row that says it.
+    """
+    ours = result["simulators"].get(OURS, {})
+    return ours["reason"] if ours.get("broke") else ""
+
+
+@contextlib.contextmanager
+def _or_out(running, name, found):
+    """A simulator that breaks, in whatever way, is a row that says how, and takes no further part."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001
+        reason = str(error) if type(error) is RuntimeError else foreign.reason(error)
+        found[name] |= {"status": "failed", "reason": reason, "broke": True}
+        if name in running:
+            running.pop(name).close()
+
+
+def _segment(running, name, found, job, limit_s) -> None:
+    """One round of one simulator."""
+    running[name].tell("run")
+    answer = _ask(running, name, found, limit_s)
+    if answer is not None:
+        steps = round(job["segment_ms"] / DT_MS)
+        found[name]["step_s"].append(answer["seconds"] / steps)
+        found[name]["spikes"] = found[name].get("spikes", 0) + answer["spikes"]
+
+
+def _end(running, name, found, job, limit_s) -> None:
+    """The spikes of one simulator, after its last round."""
+    running[name].tell("end")
+    if _ask(running, name, found, limit_s) is None:
+        return
+    seconds = job["rounds"] * job["segment_ms"] / 1000
+    # Of all neurons: in a thousand of them the mean rate differs by some percent from graph to graph.
+    rate = found[name]["spikes"] / (job["n"] * seconds)
+    watched = _statistics(running[name].spikes, job)
+    found[name] |= watched | {"rate_hz": rate}
+    if reason := miscounted(rate, watched["rate_hz"]):
+        found[name] |= {"status": "failed", "reason": reason}
 
 
 def miscounted(rate: float, watched: float) -> str:
@@ -193,16 +238,12 @@ def miscounted(rate: float, watched: float) -> str:
 
 
 def _ask(running, name, found, limit_s) -> dict[str, Any] | None:
-    """An answer, noted; a simulator that fails or declines takes no further part."""
-    try:
-        answer = running[name].answer(limit_s)
-    except RuntimeError as error:
-        answer = {"failed": str(error)}
-    for status in ("failed", "skipped"):
-        if status in answer:
-            found[name] |= {"status": status, "reason": answer[status]}
-            running.pop(name).close()
-            return None
+    """An answer, noted; a simulator that declines takes no further part."""
+    answer = running[name].answer(limit_s)
+    if "skipped" in answer:
+        found[name] |= {"status": "skipped", "reason": answer["skipped"]}
+        running.pop(name).close()
+        return None
     found[name] |= {key: value for key, value in answer.items() if key not in ("seconds", "spikes")}
     return answer
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from ...models import microcircuit
 from ..measure import stats
+from ..peers import newest
 from .jobs import MATCHED, OURS
 
 COLUMNS = [
@@ -33,6 +34,7 @@ COLUMNS = [
     "peak_rss_bytes",
     "populations",
     "versions",
+    "job",
 ]
 
 
@@ -47,11 +49,14 @@ def frame(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
         found = content["simulators"]
         ours = found.get(OURS, {})
         for name, one in found.items():
-            row = {key: content["job"][key] for key in ("model", "n")}
+            row = {key: content["job"][key] for key in ("model", "n")} | {
+                "job": content["job"]["id"]
+            }
             row |= {"simulator": name, "status": one["status"], "reason": one["reason"]}
             row |= {key: one.get(key) for key in COLUMNS if key in one}
             row["populations"] = _populations(one.get("populations", {}))
-            row["versions"] = ", ".join(f"{k} {v}" for k, v in one.get("versions", {}).items())
+            versions = one.get("versions", {})
+            row["versions"] = newest.told(versions, versions.get("python"))
             if one["status"] == "ok":
                 row |= _times(one, ours)
             rows.append(row)
@@ -62,7 +67,9 @@ def read(path: Path) -> pd.DataFrame:
     """Read the table, with texts kept as text."""
     table = pd.read_csv(path)
     text = ["model", "simulator", "status", "reason", "populations", "versions"]
-    return table.assign(**{name: table[name].fillna("").astype(str) for name in text})
+    return table.assign(
+        **{name: table[name].astype(object).fillna("").astype(str) for name in text}
+    )
 
 
 def _populations(found: dict[str, float]) -> str:

@@ -7,17 +7,22 @@ generator of the rule, is a stated fact.
 
 from __future__ import annotations
 
+import contextlib
 import time
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from eventops.bench.peers.peers import Absent, Unable, module
+from eventops.bench.peers import foreign
+from eventops.bench.peers.foreign import Absent, Unable
+from eventops.bench.records import machine
 from eventops.bench.verify import degrees, histograms
 
+VERSIONS = ("jax", "numpy", "scipy", "brainevent", "numba", "brainstate")
+"""Packages that the graphs depend on."""
 N_PRE, N_POST, SEED, ROWS_SAMPLED = 1200, 1000, 1, 1000
+OURS = "eventops"
 P_VALUE_MIN = 1e-6
 """A smaller p-value is called a failure: ours has it once in a million tests."""
 
@@ -54,6 +59,11 @@ def run(generators: dict[str, Callable] | None = None) -> dict[str, Any]:
         ``graphs``: one entry per rule and generator with ``status`` (``ok``, ``failed``, ``absent`` or
         ``unable``), ``reason``, ``findings`` and ``histograms``. A peer that fails is a finding, and
         does not fail the run; the verification of ours does.
+
+    Raises
+    ------
+    Exception
+        Whatever ours raises: a graph that was not drawn is no result, and the workflow tries it again.
     """
     start = time.perf_counter()
     graphs = [
@@ -61,7 +71,8 @@ def run(generators: dict[str, Callable] | None = None) -> dict[str, Any]:
         for case in CASES
         for name, draw in (GENERATORS if generators is None else generators).items()
     ]
-    return {"graphs": graphs, "seed": SEED, "duration_s": time.perf_counter() - start}
+    facts = {"seed": SEED, "versions": machine.versions(VERSIONS)}
+    return {"graphs": graphs, **facts, "duration_s": time.perf_counter() - start}
 
 
 def _one(name: str, draw: Callable, case: str) -> dict[str, Any]:
@@ -69,16 +80,18 @@ def _one(name: str, draw: Callable, case: str) -> dict[str, Any]:
     entry = {"generator": name, "rule": case, "n_pre": N_PRE, "n_post": N_POST}
     entry |= {"status": "ok", "reason": "", "findings": [], "histograms": []}
     try:
-        indptr, indices = draw(job)
+        with contextlib.nullcontext() if name == OURS else foreign.at_work(name):
+            return entry | _tested(job, *draw(job))
     except Absent as error:
         return entry | {"status": "absent", "reason": str(error)}
     except Unable as error:
         return entry | {"status": "unable", "reason": str(error)}
-    except Exception as error:  # noqa: BLE001 - a peer that breaks is a fact about the peer
-        traceback.print_exc()
-        return entry | {"status": "unable", "reason": f"{type(error).__name__}: {error}"[:300]}
+
+
+def _tested(job, indptr, indices) -> dict[str, Any]:
+    """What the tests say of one graph."""
     found = degrees.findings(indptr, indices, job, ROWS_SAMPLED, SEED)
-    entry["findings"] = [
+    findings = [
         {
             "test": f.name,
             "value": float(f.value),
@@ -88,9 +101,9 @@ def _one(name: str, draw: Callable, case: str) -> dict[str, Any]:
         }
         for f in found
     ]
-    entry["histograms"] = histograms.of_graph(indptr, indices, job)
-    bad = [f"{f['test']}: {f['note']}" for f in entry["findings"] if not f["passed"]]
-    return entry | ({"status": "failed", "reason": "; ".join(bad)} if bad else {})
+    bad = [f"{f['test']}: {f['note']}" for f in findings if not f["passed"]]
+    drawn = {"findings": findings, "histograms": histograms.of_graph(indptr, indices, job)}
+    return drawn | ({"status": "failed", "reason": "; ".join(bad)} if bad else {})
 
 
 def _rows(pre, post) -> tuple[np.ndarray, np.ndarray]:
@@ -116,8 +129,7 @@ def _scipy(job):
     """A uniform subset of the pairs of a fixed size: close to independent pairs, and not the same law."""
     if job["conn_kind"] != "prob":
         raise Unable("scipy.sparse.random_array draws a proportion of all pairs alone")
-    from scipy import sparse
-
+    sparse = foreign.module("scipy.sparse")
     drawn = sparse.random_array((N_PRE, N_POST), density=float(job["conn"]), rng=SEED).tocoo()
     return _rows(*drawn.coords)
 
@@ -128,7 +140,7 @@ def _brainevent(corder: bool):
             raise Unable(
                 "its fixed-number matrices are given their indices; it has no generator of them"
             )
-        brainevent = module("brainevent", "peers")
+        brainevent = foreign.brainevent()
         law = (1.0, float(job["conn"]), SEED)
         matrix = brainevent.JITCScalarR(law, shape=(N_PRE, N_POST), corder=corder)
         return _rows(*np.nonzero(np.asarray(matrix.todense())))
@@ -138,7 +150,7 @@ def _brainevent(corder: bool):
 
 def _brainstate(job):
     """Its layers, by the name that the tutorial gives each rule."""
-    nn = module("brainstate").nn
+    nn = foreign.module("brainstate", "brainstate").nn
     if job["efferent_target"] == "pre":
         raise Unable("its FixedNumConn refuses efferent_target='pre'")
     if job["conn_kind"] == "prob":
@@ -151,7 +163,7 @@ def _brainstate(job):
 
 
 GENERATORS: dict[str, Callable] = {
-    "eventops": _ours,
+    OURS: _ours,
     "scipy.sparse.random_array": _scipy,
     "brainevent JITCScalarR": _brainevent(False),
     "brainevent JITCScalarR, corder": _brainevent(True),

@@ -1,13 +1,12 @@
 """What eventops is measured against: one small adapter for each peer.
 
 An adapter turns the graph and weights of an operator into the peer's own format (outside of any timer) and
-gives a function for one product. A peer that is not installed, or that cannot do what is asked, is a
-stated fact: its adapter raises `Absent` or `Unable` with the reason.
+gives a function for one product. A peer that is not installed, that breaks, or that cannot do what is asked, is a
+stated fact: `build` raises `Absent` or `Unable` with the reason.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +15,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from eventops.bench.peers import foreign
+from eventops.bench.peers.foreign import Absent, Unable  # noqa: F401 - what `build` raises
 from eventops.bench.sweep import synapses
-
-
-class Absent(Exception):
-    """The peer's package is not installed."""
-
-
-class Unable(Exception):
-    """The peer is installed and cannot do this."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +60,10 @@ def build(name: str, op, job: dict) -> Peer:
     Raises
     ------
     Absent, Unable
-        With the reason.
+        With the reason, whatever the peer raised.
     """
-    return ADAPTERS[name](op, job)
+    with foreign.at_work(name):
+        return ADAPTERS[name](op, job)
 
 
 def is_dense(op) -> bool:
@@ -149,8 +143,7 @@ def _bcoo(op, job) -> Peer:
 def _scipy_csr(op, job) -> Peer:
     if is_dense(op):
         raise Unable("the matrix is dense; a sparse format has nothing to leave out")
-    from scipy import sparse
-
+    sparse = foreign.module("scipy.sparse")
     values = _values(op)
     if values.dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise Unable(f"scipy.sparse has no {values.dtype}")
@@ -171,7 +164,7 @@ def _scipy_csr(op, job) -> Peer:
 
 
 def _brainevent(op, job) -> Peer:
-    brainevent = module("brainevent", "peers")
+    brainevent = foreign.brainevent()
     weight, shape = op.weight, (op.in_size, op.out_size)
     if is_dense(op):
         matrix = _dense(op)
@@ -207,7 +200,7 @@ def _brainevent_jit(op, job) -> Peer:
         raise Unable("it is compared with one float32 weight alone")
     if not job["allow_self_conn"]:
         raise Unable("it cannot leave out the connections of a neuron to itself")
-    brainevent = module("brainevent", "peers")
+    brainevent = foreign.brainevent()
     law = (op.weight, float(job["conn"]), job["seed"] % 2**31)
     # corder: the rows of active inputs are drawn, rather than the columns of all outputs.
     matrix = brainevent.JITCScalarR(law, shape=(op.in_size, op.out_size), corder=True)
@@ -222,7 +215,7 @@ def _brainevent_jit(op, job) -> Peer:
 
 
 def _torch(op, job) -> Peer:
-    torch = module("torch", "torch")
+    torch = foreign.module("torch", "torch")
     dtype = getattr(torch, job["dtype"])
     if is_dense(op):
         dense = np.asarray(_dense(op))
@@ -235,8 +228,7 @@ def _torch(op, job) -> Peer:
         indptr, indices = _coordinates(op)
         if job["dtype"] in ("float16", "bfloat16"):
             raise Unable(f"torch's sparse CPU product has no {job['dtype']}")
-        from scipy import sparse
-
+        sparse = foreign.module("scipy.sparse")
         # torch multiplies a CSR matrix from the left, so its rows are the post neurons.
         by_post = sparse.csr_array(
             (_values(op), indices, indptr.astype(np.int32)), shape=(op.in_size, op.out_size)
@@ -255,17 +247,6 @@ def _torch(op, job) -> Peer:
         return out if out.ndim == 1 else out.T
 
     return Peer(None, step, prepare, nbytes, True, False)
-
-
-def module(name: str, extra: str | None = None):
-    """Import a peer, or say that it is absent and how to get it."""
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise Absent(
-            f"{name} is not installed ({error}); pip install "
-            + (f"'eventops[{extra}]'" if extra else name)
-        ) from error
 
 
 ADAPTERS: dict[str, Callable] = {

@@ -167,13 +167,13 @@ def reader(factor: int = 4) -> bandwidth.Reader:
     return bandwidth.Reader(last_cache_bytes(), memory_bytes(), factor)
 
 
-def versions() -> dict[str, str | None]:
-    """Versions of what the numbers depend on; None for what is not installed."""
+def versions(packages: tuple[str, ...] = PACKAGES) -> dict[str, str | None]:
+    """Versions of what the numbers depend on; None for what is not installed, or does not say."""
     found = {}
-    for name in PACKAGES:
+    for name in packages:
         try:
             found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
+        except Exception:  # noqa: BLE001 - half an installation raises anything
             found[name] = None
     return found
 

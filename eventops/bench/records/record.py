@@ -37,7 +37,7 @@ _POINT = {
 }
 _CASE = {
     **dict.fromkeys(("what", "method", "against", "reason"), str),
-    **{"status": {"ok", "failed"}, "worst": _NUMBER, "samples": dict},
+    **{"status": {"ok", "failed", "skipped"}, "worst": _NUMBER, "samples": dict},
 }
 _VERDICT = {"ok", "failed", "skipped"}
 # What each kind must hold for the rest of the benchmark to read it; more is welcome.
@@ -51,7 +51,7 @@ _SHAPES = {
     "network": {"job": {"id": str, "model": str, "n": int}, "simulators": dict},
     "kernel": {
         "job": {"id": str, "measure": str, "n": int, "conn": int, "weights": str, "rate": str},
-        "status": {"ok", "failed", "absent"},
+        "status": {"ok", "failed", "skipped", "absent"},
         "reason": str,
         "cases": [_CASE],
     },

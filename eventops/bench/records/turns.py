@@ -8,8 +8,11 @@ job may outlive the Snakemake that started it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import platform
+import stat
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -20,6 +23,10 @@ except ImportError:  # no advisory locks on this system: the workflow's own orde
     fcntl = None
 
 LOCK = "eventops-timing.lock"
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS}
+"""What `flock` says on a file system without locks, as some networks' are."""
+FALLBACKS = (Path("/dev/shm"), Path("/var/tmp"))
+"""Folders of this machine alone, for a temporary folder without locks."""
 
 
 def on_this_machine(name: str = LOCK):
@@ -38,15 +45,66 @@ def beside_others(name: str = LOCK):
 
 @contextlib.contextmanager
 def _machine(name: str, shared: bool):
-    if fcntl is None:
+    with contextlib.ExitStack() as held:
+        if fcntl is not None:
+            _lock(name, shared, held)
         yield _span()
-        return
-    path = Path(tempfile.gettempdir()) / name
-    with contextlib.suppress(OSError):
-        path.touch(mode=0o666)
-    with open(path) as file:
-        fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
-        yield _span()
+
+
+def _lock(name: str, shared: bool, held: contextlib.ExitStack) -> None:
+    """Lock the file in the first folder that has locks: which one that is, all processes find alike."""
+    first = Path(tempfile.gettempdir())
+    for folder in (first, *filter(Path.is_dir, FALLBACKS)):
+        file = _shared_file(folder / name)
+        held.callback(os.close, file)
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+            return
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise _unusable(folder / name, error) from error
+    print(
+        f"eventops: neither {first} nor {' nor '.join(map(str, FALLBACKS))} has locks, so runs in other folders are not held "
+        "off while this is timed; set TMPDIR to a folder that has",
+        file=sys.stderr,
+    )
+
+
+def _shared_file(path: Path) -> int:
+    """Open a file that everybody on this machine may lock; it is made where it does not exist.
+
+    Its folder is shared, so under its name may be anything: no link is followed, and a pipe does not hold this process
+    up. Who finds the file does not ask to make it, since systems refuse that in folders such as /tmp.
+    """
+    flags = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    with contextlib.suppress(OSError):  # it exists; or it cannot be made, and opening it says why
+        mask = os.umask(0)
+        try:
+            return os.open(path, flags | os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        finally:
+            os.umask(mask)
+    try:
+        try:
+            return os.open(path, flags | os.O_RDWR)
+        except PermissionError:  # on most file systems one that others may only read will do
+            return os.open(path, flags | os.O_RDONLY)
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> RuntimeError:
+    return RuntimeError(
+        f"{path}, the lock that keeps measurements apart, cannot be used ({error.strerror}{_owner(path)}); let its owner remove "
+        "it, or set TMPDIR to a folder that all who measure on this machine share"
+    )
+
+
+def _owner(path: Path) -> str:
+    try:
+        facts = path.lstat()
+    except OSError:
+        return ""
+    return f"; it belongs to user {facts.st_uid} and has mode {stat.S_IMODE(facts.st_mode):04o}"
 
 
 def _span():
@@ -74,8 +132,14 @@ def in_this_folder(folder: str | os.PathLike):
         If another run has the folder. The message says which, and what to do.
     """
     path = Path(folder) / ".snakemake" / "eventops.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - open until the process ends
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+", encoding="utf-8")  # noqa: SIM115 - open until the process ends
+    except OSError as error:
+        raise RuntimeError(
+            f"{path.absolute()}, the lock of this folder, cannot be written ({error.strerror}{_owner(path)}); run in a folder "
+            "of your own with --directory FOLDER"
+        ) from error
     if fcntl is None:
         return file
     try:
@@ -88,7 +152,12 @@ def in_this_folder(folder: str | os.PathLike):
             f"another run of the workflow is under way in {Path(folder).resolve()} ({holder}); "
             "wait until it has ended or stop it, then give the same command again, or use a copy of this folder"
         ) from None
-    except OSError:  # a file system without locks
+    except OSError as error:
+        print(
+            f"eventops: {path.absolute()} cannot be locked ({error.strerror}), so a second run in this folder is not refused; "
+            "take care that there is none",
+            file=sys.stderr,
+        )
         return file
     file.truncate(0)
     file.write(f"process {os.getpid()} on {platform.node()}")

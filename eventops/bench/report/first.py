@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from ..figures.style import percent, times
-from ..tables import claims, readings, scaling
+from ..tables import claims, crossover, readings, scaling
 
 # A run that stays below either is a small one, and its page says so. The default configuration is above both.
 ENOUGH_NEURONS, ENOUGH_ROUNDS = 4_000, 10
@@ -89,7 +89,7 @@ def short(cells: pd.DataFrame, view: pd.DataFrame) -> str:
     if readings.methods(view[view["status"] == "ok"]) == [readings.OURS]:
         return "Only eventops was timed in this run, so nothing can be compared."
     ours = int((timed["winner"] == readings.OURS).sum())
-    text = f"eventops is the fastest at {ours} of {len(timed)} points"
+    text = f"eventops is the fastest at {ours} of {len(timed)} points ({readings.how(view)})"
     if ours == len(timed):
         return text + "."
     worst = timed[timed["winner"] != readings.OURS].sort_values("lead", ascending=False).iloc[0]
@@ -98,15 +98,14 @@ def short(cells: pd.DataFrame, view: pd.DataFrame) -> str:
 
 
 def _above(turns: pd.DataFrame) -> str:
-    """The lowest firing rate at which the dense product was found faster, over all sizes."""
-    known = turns[turns["kind"] != "unknown"]
+    """The lowest firing rate from which the dense product was found to stay faster, over all sizes."""
+    known = turns[turns["kind"] != crossover.UNKNOWN]
     if known.empty:
         return "not compared"
-    reached = known[known["kind"] != "above"]
+    reached = known[known["kind"] != crossover.NEVER]
     if reached.empty:
-        return f"never, up to {percent(known['rate'].min())}"
-    lowest = percent(reached["rate"].min())
-    return f"{lowest} ({len(reached)} of {len(known)})"
+        return f"never, up to {percent(known['last'].min())}"
+    return f"{percent(reached['rate'].min())} ({len(reached)} of {len(known)})"
 
 
 def _bytes(ratio: pd.Series) -> str:

@@ -11,9 +11,9 @@ from itertools import groupby
 import numpy as np
 import pandas as pd
 
-from ..figures.cost import building, crossover_text, tint
+from ..figures.cost import building, tint
 from ..figures.style import method_style, percent, si, times
-from ..tables import claims, readings, scaling, verification
+from ..tables import claims, crossover, readings, scaling, verification
 from ..verify.oracle import OTHER_GRAPH
 
 CAPTIONS = {
@@ -27,10 +27,23 @@ CAPTIONS = {
     "speedup": "Time of each other method over that of eventops, with 95 % intervals",
     "roofline": "Bytes moved per second over those of a plain read of memory in the same rounds",
     "build": "Time to construct, to lower and compile, and of the first call",
-    "devices": "Time on the CPU and on the GPU against firing rate, and where the GPU overtakes",
+    "devices": "Time on the CPU and on the GPU against firing rate, and where the GPU stays faster",
     "degrees": "Degrees of the graphs of this run beside the exact law of their rule",
     "generators": "Degrees drawn by eventops and by other generators beside the exact law",
 }
+# Those with times of one way of calling, which their caption names.
+MODAL = ("answer", "time", "events", "population", "roofline", "devices")
+
+
+def captions(view: pd.DataFrame) -> dict[str, str]:
+    """What stands beneath each figure."""
+    how = readings.how(view)
+    return {
+        name: text + (f" ({how})" if how and name in MODAL else "")
+        for name, text in CAPTIONS.items()
+    }
+
+
 # Where a figure stands in Snakemake's own report.
 SUBJECTS = {
     **dict.fromkeys(("answer", "time", "map", "smallest", "hero"), "Answer"),
@@ -79,8 +92,8 @@ def answer(table: pd.DataFrame, view: pd.DataFrame) -> dict:
                 "whole": next((c for c in by_rate.values() if pd.isna(c["rate"])), None),
                 "smallest": winners,
                 "bytes": least,
-                "crossover": crossover_text(turn),
-                "why": turn["reason"] if turn["kind"] == "unknown" else "",
+                "crossover": crossover.text(turn),
+                "why": turn["reason"],
             }
         )
     families = [(name, list(rows)) for name, rows in groupby(lines, key=lambda r: r["operator"])]
@@ -92,8 +105,8 @@ def answer(table: pd.DataFrame, view: pd.DataFrame) -> dict:
         "methods": names,
         "codes": {m: i for i, m in enumerate(names)},
         "tints": {m: tint(s["color"]) for m, s in method_style(names).items()},
-        "mode": view["mode"].replace("", np.nan).dropna().min() if len(view) else "",
-        "batch": number(view["batch"].min()) if len(view) else "",
+        "mode": readings.mode(view),
+        "how": readings.how(view),
     }
 
 
@@ -107,7 +120,9 @@ def _verdict(cells: pd.DataFrame, small: dict, view: pd.DataFrame) -> list[str]:
     if alone:
         return ["Only eventops was timed in this run, so nothing can be compared."]
     lost = timed[timed["winner"] != readings.OURS]
-    text = [f"eventops is the fastest at {len(ours)} of {count(len(timed), 'point')} of this map."]
+    text = [
+        f"eventops is the fastest at {len(ours)} of {count(len(timed), 'point')} ({readings.how(view)})."
+    ]
     if len(lost):
         worst = lost.sort_values("lead", ascending=False).iloc[0]
         by = ", ".join(f"{m} {n}" for m, n in lost["winner"].value_counts().items())
@@ -120,11 +135,11 @@ def _verdict(cells: pd.DataFrame, small: dict, view: pd.DataFrame) -> list[str]:
     if close:
         text.append(f"At {close} the two fastest cannot be told apart (≈).")
     turns = readings.crossovers(view)["kind"].value_counts()
-    known = sum(turns.get(kind, 0) for kind in ("at", "above", "below"))
+    overtaken = int(turns.get(crossover.AT, 0) + turns.get(crossover.ALWAYS, 0))
+    known = overtaken + int(turns.get(crossover.NEVER, 0))
     if known:
-        overtaken = known - turns.get("above", 0)
         text.append(
-            f"Within the rates measured, the dense product overtakes it in {overtaken} of "
+            f"Within the rates measured, the dense product stays faster from some rate on in {overtaken} of "
             f"{count(known, 'configuration')}."
         )
     least = sum(readings.OURS in winners for winners, _ in small.values())

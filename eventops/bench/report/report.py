@@ -14,6 +14,7 @@ import json
 import os
 import re
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,8 +25,9 @@ from markupsafe import Markup
 
 from ..figures import figures
 from ..figures.style import GRID, INK, PALETTE, PAPER, percent, si, times
+from ..peers import newest
 from ..records import machine as this_machine
-from ..tables import devices, readings
+from ..tables import crossover, devices, readings
 from . import first as report_first
 from . import parts as report_parts
 
@@ -49,6 +51,7 @@ SECTIONS = (
     ("networks", "Networks"),
     ("machine", "Machine"),
     ("again", "Reproduce this"),
+    ("earlier", "Measured earlier"),
     ("rows", "Every row"),
 )
 
@@ -112,7 +115,7 @@ def plain(value) -> str:
 def facts(machine: dict) -> list[tuple[str, str]]:
     """The machine in a few lines; whatever was not recorded is left out."""
     versions = machine.get("versions") or {}
-    have = ", ".join(f"{name} {v}" for name, v in versions.items() if v)
+    have = newest.told(versions, machine.get("python"))
     lack = ", ".join(name for name, v in versions.items() if not v)
     caches = machine.get("caches") or {}
     threads = machine.get("threads") or {}
@@ -143,6 +146,13 @@ def facts(machine: dict) -> list[tuple[str, str]]:
         "Run at": machine.get("generated_at"),
     }
     return [(name, str(text)) for name, text in lines.items() if text not in (None, "")]
+
+
+def measured(machine: dict) -> str:
+    """The versions of the peers and of what they run on, each with what is newer."""
+    versions = machine.get("versions") or {}
+    known = {name: version for name, version in versions.items() if name in newest.NEWEST}
+    return newest.told(known, machine.get("python"))
 
 
 def commits(jobs: pd.DataFrame) -> list[str]:
@@ -182,7 +192,11 @@ def environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
     )
     env.filters |= {"si": si, "percent": percent, "times": times, "plain": plain}
-    env.filters["number"] = report_parts.number
+    env.filters |= {"number": report_parts.number, "edge": crossover.edge}
+    env.filters |= {
+        "crossover": crossover.text,
+        "capitalize_first": lambda s: s[:1].upper() + s[1:],
+    }
     return env
 
 
@@ -199,6 +213,15 @@ def _write_whole(text: str, out: Path) -> None:
         Path(temporary).unlink(missing_ok=True)
 
 
+def _at_most(config: dict, points: pd.DataFrame, added: int) -> dict:
+    """The configuration with the rounds of the others on the page, where they had more."""
+    if not added:
+        return config
+    measure = config.get("measure", {})
+    rounds = max(measure.get("rounds", 0), int(points["n_samples"].max()))
+    return {**config, "measure": {**measure, "rounds": rounds}}
+
+
 def write(
     points: pd.DataFrame,
     jobs: pd.DataFrame,
@@ -212,6 +235,8 @@ def write(
     decision: dict | None = None,
     networks: pd.DataFrame | None = None,
     kernels: pd.DataFrame | None = None,
+    earlier: pd.DataFrame | None = None,
+    own: Iterable[str] | None = None,
 ) -> None:
     """Write the report of one run.
 
@@ -237,6 +262,10 @@ def write(
         The table of `eventops.bench.networks.table.frame`; without rows the page has no such section.
     kernels : pandas.DataFrame, optional
         The table of `eventops.bench.kernels.table.frame`, likewise.
+    earlier : pandas.DataFrame, optional
+        The table of `eventops.bench.records.kept.earlier`: what stands apart, since other code or versions measured it.
+    own : iterable of str, optional
+        The jobs of this configuration; the page says how many others it has. All jobs by default.
 
     Raises
     ------
@@ -261,13 +290,18 @@ def write(
             (degrees, "degrees"),
             (networks, "networks"),
             (kernels, "kernels"),
+            (earlier, "earlier"),
         )
         if frame is not None and len(frame)
     ]
     whole = [] if networks is None else networks.to_dict("records")
     beyond = [] if kernels is None else kernels.to_dict("records")
+    apart = [] if earlier is None else earlier.to_dict("records")
+    for row in apart:
+        row["link"] = relative(row["record"], out)
+    added = 0 if own is None else len(set(jobs["job"]) - set(own))
     both = devices.crossovers(devices.compared(table)).to_dict("records")
-    optional = {"networks": whole, "kernels": beyond, "devices": both}
+    optional = {"networks": whole, "kernels": beyond, "devices": both, "earlier": apart}
     empty = {name for name, found in optional.items() if not found}
     job_rows = report_parts.job_rows(table, jobs)
     for row in job_rows:
@@ -275,7 +309,7 @@ def write(
         row["verified"] = row["link"].replace("/records/", "/verify/")
     page = environment().get_template("report.html.j2")
     text = page.render(
-        **report_first.first(table, view, jobs, checks, config),
+        **report_first.first(table, view, jobs, checks, _at_most(config, points, added)),
         **report_parts.answer(table, view),
         **report_parts.evidence(table, view, jobs, checks),
         rows=report_parts.rows(table, MOST_ROWS),
@@ -289,7 +323,7 @@ def write(
         commits=commits(jobs),
         config_file=config_link(config),
         decision=decision,
-        captions=report_parts.CAPTIONS,
+        captions=report_parts.captions(view),
         networks=whole,
         network_figure=inline_svg(figures_dir / "networks.svg", "Whole networks") if whole else "",
         kernels=beyond,
@@ -298,7 +332,11 @@ def write(
         else "",
         sections=[s for s in SECTIONS if s[0] not in empty],
         devices=both,
+        earlier=apart,
+        added=added,
         facts=facts(machine),
+        measured=measured(machine),
+        drawn_by=newest.told((generators or {}).get("versions", {}), machine.get("python")),
         title=title(machine, config),
         machine=machine,
         config=config,

@@ -16,6 +16,8 @@ EVENTS = (0.8, 1.2)
 """Slopes of log time on log events within which time is said to follow the events."""
 TRIED = np.round(np.arange(0.3, 1.7001, 0.01), 2)
 """Slopes that are tried."""
+FREE, SIZES = 3, 3
+"""What a slope has to rest on before it can fail: points beyond the numbers fitted to them, and sizes of the population."""
 POPULATION = 0.2
 """The largest slope of log time on log population, at fixed events, that is called level."""
 MEMORY = 0.02
@@ -30,7 +32,7 @@ def event_slopes(table: pd.DataFrame) -> pd.DataFrame:
     a factor ``b`` of its own in ``t = a + b * events ** slope``, and the operator has one slope: least
     squares of relative errors, and the interval of the profile likelihood (the slopes whose sum of squares
     an F test does not tell from the least one; Bates and Watts 1988, section 6.1). A curve needs three
-    rates. Columns: operator, slope, low, high, n (points), curves.
+    rates. Columns: operator, slope, low, high, n (points), curves, enough (whether it rests on `FREE` points).
     """
     rows = []
     good = table["status"].eq("ok") & table["synaptic_events"].gt(0) & table["t_median_s"].gt(0)
@@ -42,7 +44,7 @@ def event_slopes(table: pd.DataFrame) -> pd.DataFrame:
             if c["synaptic_events"].nunique() >= 3
         ]
         rows.append({"operator": operator, **_common_slope(curves)})
-    return pd.DataFrame(rows, columns=["operator", "slope", "low", "high", "n", "curves"])
+    return pd.DataFrame(rows, columns=["operator", "slope", "low", "high", "n", "curves", "enough"])
 
 
 def _common_slope(curves: list) -> dict:
@@ -50,6 +52,7 @@ def _common_slope(curves: list) -> dict:
     n = sum(len(t) for _, t in curves)
     found = {"slope": np.nan, "low": np.nan, "high": np.nan, "n": n, "curves": len(curves)}
     free = n - 2 * len(curves) - 1
+    found["enough"] = free >= FREE
     if free < 1:
         return found
     squares = np.array([sum(_misfit(e, t, s) for e, t in curves) for s in TRIED])
@@ -70,16 +73,13 @@ def claims(
 ) -> list[dict]:
     """The claims in order: ``claim``, ``test``, ``result`` in words, and ``state``.
 
-    ``state`` is ``good``, ``bad``, ``open`` where the interval allows either, or ``none`` where this run has no
-    data for the test. The population is judged inside ``lax.scan`` where that was timed, since one call
-    from Python costs as much as a small product.
+    ``state`` is ``good``, ``bad``, ``open`` where the interval allows either, ``few`` where the points cannot carry the
+    test, or ``none`` where this run has no data for it. The population is judged in the mode of ``view``.
     """
-    scan = readings.headline(table[table["mode"].isin(["scan", ""])])
-    timed = scan["status"].eq("ok").any() if len(scan) else False
     return [
         _equality(verification.trust(table, jobs, checks)),
         _events(event_slopes(table)),
-        _population(scaling.population_slopes(scaling.population(scan if timed else view))),
+        _population(scaling.population_slopes(scaling.population(view)), readings.mode(view)),
         _memory(readings.memory(table)),
         _graphs(verification.p_values(jobs), checks),
     ]
@@ -105,9 +105,10 @@ def _events(slopes: pd.DataFrame) -> dict:
     return _claim("events", "Time follows events", test, *_slopes(slopes, *EVENTS))
 
 
-def _population(slopes: pd.DataFrame) -> dict:
+def _population(slopes: pd.DataFrame, mode: str = "") -> dict:
     ours = slopes[slopes["method"] == readings.OURS]
-    test = f"slope at fixed events at most {POPULATION}"
+    ours = ours.assign(enough=ours["sizes"] >= SIZES)
+    test = f"slope at fixed events at most {POPULATION}" + (f", in mode {mode}" if mode else "")
     return _claim("population", "and not the population", test, *_slopes(ours, -np.inf, POPULATION))
 
 
@@ -119,11 +120,20 @@ def _slopes(slopes: pd.DataFrame, least: float, most: float) -> tuple[str, str]:
     inside = known["slope"].between(least, most)
     # Outside, but so uncertain that it may be inside as well.
     possible = (known["low"].fillna(np.inf) <= most) & (known["high"].fillna(-np.inf) >= least)
-    state = "good" if inside.all() else "open" if (inside | possible).all() else "bad"
-    low, high = known.loc[known["slope"].idxmin()], known.loc[known["slope"].idxmax()]
-    if len(known) == 1:
-        return state, f"slope {low['slope']:.2f} ({low['operator']})"
-    return state, (
+    enough = known["enough"].astype(bool)
+    if (~inside & ~possible & enough).any():
+        return "bad", _range(known)
+    few = sorted(set(known.loc[~inside & ~enough, "operator"]))
+    if few:
+        return "few", f"{_range(known)}; too few points of {', '.join(few)} to tell"
+    return "good" if inside.all() else "open", _range(known)
+
+
+def _range(slopes: pd.DataFrame) -> str:
+    low, high = slopes.loc[slopes["slope"].idxmin()], slopes.loc[slopes["slope"].idxmax()]
+    if len(slopes) == 1:
+        return f"slope {low['slope']:.2f} ({low['operator']})"
+    return (
         f"slopes {low['slope']:.2f} ({low['operator']}) to {high['slope']:.2f} ({high['operator']})"
     )
 
@@ -140,7 +150,7 @@ def _graphs(p: pd.DataFrame, checks: pd.DataFrame) -> dict:
     """Verification holds each p-value against its limit; here its verdict is repeated."""
     tested = checks[checks["check"].isin(set(p["test"].str.removeprefix("p_")))]
     good = len(tested) and verification.passed(tested).all()
-    state = "none" if p.empty else "good" if good else "bad"
+    state = "good" if good else "bad" if len(tested) else "none"
     text = "" if p.empty else f"{len(p)} p-values, the smallest {p['p'].iloc[0]:.2g}"
     test = "density, degrees and independence against the exact law"
     return _claim("graphs", "Graphs follow their rule", test, state, text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from .readings import OURS, crossing, labels
+from . import crossover
+from .readings import OURS, labels
 
 _CONFIGURATION = "operator n_pre n_post conn_kind conn efferent_target dtype storage weight".split()
 _AT = ["mode", "batch", "rate"]
@@ -57,26 +58,22 @@ def compared(table: pd.DataFrame) -> pd.DataFrame:
 def crossovers(both: pd.DataFrame) -> pd.DataFrame:
     """From which firing rate on the GPU is faster: one row per configuration, mode and batch of `compared`.
 
-    ``kind`` is ``at`` (between two measured rates: ``rate``, with ``low`` and ``high`` from the intervals), ``gpu``
-    (faster at the lowest rate already) or ``cpu`` (the GPU is not faster up to the highest). ``won`` of ``n`` rates
-    are the GPU's; ``geomean`` is that of the CPU's time over the GPU's.
+    The outcome is that of `crossover`; ``won`` of ``n`` rates are the GPU's; ``geomean`` is that of the CPU's time over
+    the GPU's.
     """
     rows = []
     keys = [*_CONFIGURATION, "label", "mode", "batch"]
     for values, group in both[both["rate"].gt(0)].groupby(keys, sort=False, dropna=False):
         group = group.sort_values("rate")
         rate, ratio = group["rate"].to_numpy(), group["ratio"].to_numpy()
-        row = dict(zip(keys, values, strict=True)) | {"rate": np.nan, "low": np.nan, "high": np.nan}
-        row |= {"n": len(group), "won": int((ratio > 1).sum())}
+        row = dict(zip(keys, values, strict=True)) | {
+            "n": len(group),
+            "won": int((ratio > 1).sum()),
+        }
         row["geomean"] = float(np.exp(np.log(ratio).mean()))
-        at = crossing(rate, 1 / ratio)
-        row["kind"] = "gpu" if ratio[0] > 1 else "cpu" if at is None else "at"
-        if row["kind"] == "at":
-            row["rate"] = at
-            for end, side in (("low", "hi"), ("high", "lo")):
-                bound = group[f"ratio_{side}"].to_numpy()
-                edge = crossing(rate, 1 / bound) if np.all(bound > 0) else None
-                row[end] = np.nan if edge is None else edge
+        # The lead is the CPU's: its interval ends where that of the ratio begins.
+        leads = (-np.log(group[name]) for name in ("ratio", "ratio_hi", "ratio_lo"))
+        row |= crossover.crossover(rate, *leads)
         rows.append(row)
-    columns = [*keys, "kind", "rate", "low", "high", "won", "n", "geomean"]
+    columns = [*keys, *"kind rate low high first last won n geomean".split()]
     return pd.DataFrame(rows, columns=columns)

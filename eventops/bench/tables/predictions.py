@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from eventops.advice import cost
+from eventops.bench.tables import crossover
 
 NEAR = 1.15  # a predicted winner may be this much slower than the measured one
 ENOUGH = 0.9
@@ -120,7 +121,7 @@ def score(predicted: pd.DataFrame, table: pd.DataFrame) -> dict:
         "naive": int(table["first_of_ours_near"].sum()),
         "points": len(predicted),
         "error": float(np.exp(miss.median())),
-        "covered": float((miss <= cost.Z95 * predicted["spread"]).mean()),
+        "covered": float((miss <= cost.Z95 * cost.any_hour(predicted["spread"])).mean()),
         "passed": bool(table["near"].mean() >= ENOUGH),
     }
 
@@ -135,35 +136,17 @@ def work(n_pre, n_post, prob, rate, batch=1, item=4.0, stored=0.0) -> cost.Work:
 
 
 def crossing(ours: cost.Curve, other: cost.Curve, n_pre, n_post, prob, **more) -> dict:
-    """The firing rate from which ``other`` is predicted to be faster than ``ours``.
+    """The firing rate from which ``other`` is predicted to stay faster than ``ours``: a row of `crossover`.
 
-    Returns
-    -------
-    dict
-        ``rate`` (NaN where there is none up to 1), ``low`` and ``high`` (where the 95 % interval of the ratio reaches 1)
-        and ``extrapolated``.
+    ``extrapolated`` says whether it lies beyond what was measured of either. The interval is that of the two methods in
+    one run.
     """
     asked = work(n_pre, n_post, prob, RATES, **more)
     (a, sa), (b, sb) = ours.predict(asked), other.predict(asked)
     lead, spread = b - a, cost.Z95 * np.hypot(sa, sb)
-    found = {
-        name: _falls(lead + sign * spread) for name, sign in (("rate", 0), ("low", -1), ("high", 1))
-    }
+    found = crossover.crossover(RATES, lead, lead - spread, lead + spread)
     at = work(n_pre, n_post, prob, found["rate"] if np.isfinite(found["rate"]) else 1.0, **more)
-    outside = bool(ours.outside(at).any() or other.outside(at).any())
-    return found | {"extrapolated": outside}
-
-
-def _falls(lead: np.ndarray) -> float:
-    """The rate from which the lead stays negative; NaN where the last one is not."""
-    if lead[-1] >= 0:
-        return math.nan
-    last = np.flatnonzero(lead >= 0)
-    if not last.size:
-        return float(RATES[0])
-    i = last[-1]
-    share = lead[i] / (lead[i] - lead[i + 1])
-    return float(np.exp(np.log(RATES[i]) + share * (np.log(RATES[i + 1]) - np.log(RATES[i]))))
+    return found | {"extrapolated": bool(ours.outside(at).any() or other.outside(at).any())}
 
 
 def sizes_of(rows: list[dict], most: int = 5) -> list[int]:
@@ -181,7 +164,12 @@ def mode_of(rows: list[dict]) -> str:
     return "scan" if any(r["mode"] == "scan" for r in rows) else "call"
 
 
-NO_ROOM, UNKNOWN = "does not fit", "unknown"
+def stored_of(rows: list[dict], mode: str) -> float:
+    """Bytes of weight with each synapse that maps and crossovers are drawn for: none where one weight for all was measured."""
+    ours = [r for r in rows if cost.key_of(r) == (cost.OURS, "sparse", mode)]
+    return 4.0 if ours and all(r["weight"] != "homogeneous" for r in ours) else 0.0
+
+
 CROSSOVERS = ["n", "prob", "mode", "than", "faster", "kind", "rate", "low", "high", "extrapolated"]
 PROBABILITIES = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
@@ -197,14 +185,17 @@ def operators(rows: list[dict], mode: str, form: str = "sparse") -> list[str]:
 
 
 def crossovers(
-    curves: dict, sizes: list[int], mode: str, memory_bytes: float = math.inf, than: str = ""
+    curves: dict,
+    sizes: list[int],
+    mode: str,
+    memory_bytes: float = math.inf,
+    than: str = "",
+    **more,
 ) -> pd.DataFrame:
     """Above which firing rate a full matrix is faster than stored synapses (``than``: of which operators).
 
     One row for each size, connection probability and ``faster``: the dense product, or `EventLinear` on a full matrix; none
-    for what was not measured. ``kind`` is ``at`` (``rate``, with the ``low`` and ``high`` at which the 95 % interval of the
-    ratio reaches 1), ``never`` (not up to all inputs active), ``always`` (from the lowest rate on), ``does not fit`` (the
-    matrix, into memory) or ``unknown``: no answer from `eventops.recommend` either, or an interval from always to never.
+    for what was not measured. The outcomes are those of `crossover`; ``unknown`` is also what `eventops.recommend` has no answer to.
     """
     rows = []
     ours = curves.get((cost.OURS, "sparse", mode))
@@ -219,20 +210,19 @@ def crossovers(
             for prob in PROBABILITIES:
                 row = {"n": n, "prob": prob, "mode": mode, "than": than, "faster": name}
                 full = matrix_fits(n, memory_bytes)
-                rows.append(row | (_turn(ours, other, n, prob) if full else {"kind": NO_ROOM}))
+                rows.append(
+                    row
+                    | (_turn(ours, other, n, prob, **more) if full else {"kind": crossover.NO_ROOM})
+                )
     return pd.DataFrame(rows, columns=CROSSOVERS)
 
 
-def _turn(ours: cost.Curve, other: cost.Curve, n: int, prob: float) -> dict:
+def _turn(ours: cost.Curve, other: cost.Curve, n: int, prob: float, **more) -> dict:
     """The crossover at one size and probability, and of which kind it is."""
-    asked = work(n, n, prob, 1.0)
+    asked = work(n, n, prob, 1.0, **more)
     if ours.never_varied(asked).any() or other.never_varied(asked).any():
-        return {"kind": UNKNOWN}
-    found = crossing(ours, other, n, n, prob)
-    if found["low"] == RATES[0] and math.isnan(found["high"]):
-        return found | {"kind": UNKNOWN}
-    always = found["rate"] == RATES[0]
-    return found | {"kind": "always" if always else "at" if found["rate"] > 0 else "never"}
+        return {"kind": crossover.UNKNOWN}
+    return crossing(ours, other, n, n, prob, **more)
 
 
 def tables(points: pd.DataFrame, machine: dict) -> dict[str, pd.DataFrame]:
@@ -242,7 +232,8 @@ def tables(points: pd.DataFrame, machine: dict) -> dict[str, pd.DataFrame]:
     memory = machine.get("memory_bytes") or math.inf
     mode = mode_of(rows)
     than = ", ".join(operators(rows, mode))
-    crossed = crossovers(cost.fit(rows, caches), sizes_of(rows), mode, memory, than)
+    more = {"than": than, "stored": stored_of(rows, mode)}
+    crossed = crossovers(cost.fit(rows, caches), sizes_of(rows), mode, memory, **more)
     return {"holdout": predicted, "contests": contests(predicted), "crossovers": crossed}
 
 
@@ -252,7 +243,7 @@ def summary(frames: dict[str, pd.DataFrame]) -> dict:
     ``untold`` says of which sizes too little was measured, and ``lowest`` is the rate that stands for always.
     """
     crossed = frames["crossovers"]
-    unknown, whole = crossed["kind"] == UNKNOWN, len(PROBABILITIES)
+    unknown, whole = crossed["kind"] == crossover.UNKNOWN, len(PROBABILITIES)
     untold = crossed[unknown].groupby(["faster", "n"], sort=False).size()
     return {
         "score": score(frames["holdout"], frames["contests"]),

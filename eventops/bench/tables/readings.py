@@ -11,6 +11,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from eventops.advice.recommend import MODES
+
+from . import crossover
 from .table import POINT_COLUMNS
 
 OURS = "eventops"
@@ -26,6 +29,9 @@ OPERATORS = (
     "EventDistanceProb",
     "EventSparse",
 )
+
+ENDS = ("lo", "hi")
+ALIKE = "the two cannot be told apart"
 
 TEXT = [
     "machine",
@@ -137,7 +143,10 @@ def methods(table: pd.DataFrame) -> list[str]:
 
 
 def headline(table: pd.DataFrame) -> pd.DataFrame:
-    """The view that answers first: one call from Python, smallest batch, the default backend.
+    """The view that answers first: one step inside ``lax.scan``, smallest batch, the default backend.
+
+    A model runs its steps in a scan, and one call from Python costs as much as a small product: calls come first only
+    where nothing was timed in a scan.
 
     The ``reference`` backend is the specification and not what a user runs, so it
     appears only for an operator that was measured on nothing else.
@@ -149,10 +158,24 @@ def headline(table: pd.DataFrame) -> pd.DataFrame:
     view = table[keep | ~native]
     ok = view[view["status"] == "ok"]
     timed = ok if len(ok) else view
-    mode = "call" if (timed["mode"] == "call").any() else timed["mode"].iloc[0]
+    mode = "scan" if (timed["mode"] == "scan").any() else timed["mode"].iloc[0]
     batch = timed.loc[timed["mode"] == mode, "batch"].min()
     # A job that was skipped whole may have neither mode nor batch, and still belongs on the map.
     return view[view["mode"].isin([mode, ""]) & (view["batch"].isna() | (view["batch"] == batch))]
+
+
+def mode(view: pd.DataFrame) -> str:
+    """The one mode of a view of `headline`; empty where it has none."""
+    named = view["mode"][view["mode"] != ""] if len(view) else []
+    return named.iloc[0] if len(named) else ""
+
+
+def how(view: pd.DataFrame) -> str:
+    """In which way all times of a view were taken, to stand beside them."""
+    if not mode(view):
+        return ""
+    batch = view["batch"].min()
+    return MODES[mode(view)] + (f", batch {batch:.0f}" if batch == batch else "")
 
 
 def _clear(first, second) -> bool:
@@ -224,47 +247,24 @@ def smallest(view: pd.DataFrame) -> dict[str, tuple[list[str], float]]:
     return found
 
 
-def crossing(rate: np.ndarray, ratio: np.ndarray) -> float | None:
-    """The first rate at which the ratio falls through 1, on a line in log-log; None if never."""
-    x, y = np.log(rate), np.log(ratio)
-    for i in range(len(x) - 1):
-        if y[i] >= 0 > y[i + 1]:
-            return float(np.exp(x[i] + (x[i + 1] - x[i]) * y[i] / (y[i] - y[i + 1])))
-    return None
-
-
 def crossovers(view: pd.DataFrame, peer: str = DENSE) -> pd.DataFrame:
-    """The firing rate above which ``peer`` is faster than eventops, one row per job.
+    """From which measured firing rate ``peer`` stays faster than eventops: a row of `crossover` for each job.
 
-    ``kind`` is ``at`` (between two measured rates: ``rate``, with ``low`` and ``high``
-    from the interval of the ratio), ``above`` (not reached up to ``rate``), ``below``
-    (slower already at the lowest rate, ``rate``) or ``unknown`` (``reason`` says why).
+    ``reason`` says why an outcome is ``unknown``.
     """
     rows = []
     for job, group in view.groupby("job", sort=False):
         row = {"job": job, "operator": group["operator"].iloc[0], "label": group["label"].iloc[0]}
-        row |= {"kind": "unknown", "rate": np.nan, "low": np.nan, "high": np.nan, "reason": ""}
         other = group[group["method"] == peer]
         good = other[(other["status"] == "ok") & other["ratio"].gt(0) & other["rate"].gt(0)]
         good = good.sort_values("rate")
-        if good.empty:
-            left_out = other[other["status"].isin(["skipped", "absent"])]
-            row["reason"] = "; ".join(r for r in left_out["reason"].unique() if r)
-        else:
-            rate = good["rate"].to_numpy()
-            at = crossing(rate, good["ratio"].to_numpy())
-            if good["ratio"].iloc[0] < 1:
-                row |= {"kind": "below", "rate": rate[0]}
-            elif at is None:
-                row |= {"kind": "above", "rate": rate[-1]}
-            else:
-                row |= {"kind": "at", "rate": at}
-                for side in ("lo", "hi"):
-                    bound = good[f"ratio_{side}"].to_numpy()
-                    if np.all(bound > 0):
-                        edge = crossing(rate, bound)
-                        row["low" if side == "lo" else "high"] = np.nan if edge is None else edge
+        low, high = (np.log(good[f"ratio_{end}"].where(good[f"ratio_{end}"] > 0)) for end in ENDS)
+        row |= crossover.crossover(good["rate"], np.log(good["ratio"]), low, high)
+        left_out = other[other["status"].isin(["skipped", "absent"])]
+        reasons = "; ".join(r for r in left_out["reason"].unique() if r)
+        row["reason"] = reasons or f"{peer} was not run"
+        if len(good):
+            row["reason"] = ALIKE if row["kind"] == crossover.UNKNOWN else ""
         rows.append(row)
-    return pd.DataFrame(
-        rows, columns=["job", "operator", "label", "kind", "rate", "low", "high", "reason"]
-    )
+    columns = "job operator label kind rate low high first last reason".split()
+    return pd.DataFrame(rows, columns=columns)

@@ -89,10 +89,12 @@ def population_slopes(table: pd.DataFrame) -> pd.DataFrame:
                 "variant": variant,
                 "method": method,
                 "level": g["level"].iloc[0],
+                "sizes": g["n"].nunique(),
             }
             rows.append(row | loglog(g["n"], g["t"]))
     return pd.DataFrame(
-        rows, columns=["operator", "variant", "method", "level", "slope", "low", "high", "n"]
+        rows,
+        columns=["operator", "variant", "method", "level", "sizes", "slope", "low", "high", "n"],
     )
 
 

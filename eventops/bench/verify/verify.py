@@ -22,6 +22,9 @@ from eventops.bench.sweep.jobs import HAS_BACKEND
 from eventops.bench.verify import checks, checks_connectome, checks_delays, degrees, histograms
 from eventops.bench.verify.checks import Check
 
+EXCEPTION = "no-exception"
+"""The check that fails where checks ended in an exception."""
+
 
 def run(
     job: dict[str, Any],
@@ -69,8 +72,20 @@ def run(
     return result
 
 
+def broken(result: dict[str, Any]) -> str:
+    """What an exception said that ended a verification in which no number was wrong; empty where that is not so.
+
+    Its cause may lie outside (memory, a device, a setting), so it is no result: the workflow tries it again. A wrong
+    number stays until code or versions change.
+    """
+    bad = [check for check in result["checks"] if not check["passed"]]
+    if not bad or any(check["check"] != EXCEPTION for check in bad):
+        return ""
+    return bad[0]["note"]
+
+
 def _all_checks(job, make, result) -> list[Check]:
-    """Every check; an exception is a check that failed, so that the report can show it."""
+    """Every check; an exception is a check that failed, so that what was checked until then is not lost."""
     found: list[Check] = []
     small = setup.twin(job)
     stages = [
@@ -84,7 +99,7 @@ def _all_checks(job, make, result) -> list[Check]:
         except Exception as error:  # noqa: BLE001 - whatever it was, this job is not verified
             traceback.print_exc()
             note = f"{type(error).__name__}: {error}"[:500]
-            found.append(checks.count("no-exception", where, 1, note))
+            found.append(checks.count(EXCEPTION, where, 1, note))
     return found
 
 

@@ -96,7 +96,7 @@ def test_hero_has_units_and_one_panel_per_configuration():
     fig = figures.hero(made.points(), made.MACHINE, most=6)
     axes = fig.axes
     assert len(axes) == 6
-    assert axes[0].get_ylabel() == "time per call"
+    assert axes[0].get_ylabel() == "time per step"
     assert all("firing rate" in ax.get_xlabel() for ax in axes)
     ticks = axes[0].yaxis.get_major_formatter()
     assert ticks(1e-5, None) == "10 µs"
@@ -104,7 +104,8 @@ def test_hero_has_units_and_one_panel_per_configuration():
 
 
 def test_winner_lead_and_smallest():
-    view = view_of(made.points())
+    table = made.points()
+    view = view_of(table[table["mode"] == "call"])
     cells = readings.fastest(view).set_index(["job", "rate"])
     assert cells.loc[("EventLinear-10000-full", 0.01), "winner"] == "eventops"
     lost = cells.loc[("EventFixedProb-1000-0p1", 0.001)]
@@ -136,11 +137,12 @@ def test_crossover_is_interpolated_in_log_log():
 
 @pytest.mark.parametrize(
     "values, kind, rate",
-    [([9.0, 5.0, 2.0], "above", 0.1), ([0.9, 0.5, 0.2], "below", 0.001), ([4.0], "above", 0.01)],
+    [([9.0, 5.0, 2.0], "never", 0.1), ([0.8, 0.5, 0.2], "always", 0.001), ([4.0], "never", 0.01)],
 )
 def test_crossover_outside_the_measured_rates_is_not_invented(values, kind, rate):
     row = ratios(values, rates=(0.01,) if len(values) == 1 else (0.001, 0.01, 0.1))
-    assert (row["kind"], row["rate"]) == (kind, rate)
+    assert (row["kind"], row["last" if kind == "never" else "first"]) == (kind, rate)
+    assert np.isnan(row["rate"]) if kind == "never" else row["rate"] == rate
 
 
 def test_crossover_without_dense_gives_the_reason():

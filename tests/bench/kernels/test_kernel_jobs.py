@@ -11,6 +11,7 @@ from eventops.bench.figures import kernels as figures_kernels
 from eventops.bench.kernels import cases as kernel_cases
 from eventops.bench.kernels import jobs as kernel_jobs
 from eventops.bench.kernels import table as kernels_table
+from eventops.bench.peers import foreign
 from eventops.bench.records import record
 from eventops.bench.report import unfinished
 from eventops.bench.verify import checks_delays
@@ -92,7 +93,10 @@ def test_an_absent_peer_is_a_row(monkeypatch):
 
 @pytest.mark.nightly  # brainevent takes long to compile
 def test_updates_beside_brainevent():
-    pytest.importorskip("brainevent")
+    try:
+        foreign.brainevent()
+    except (foreign.Absent, foreign.Unable) as error:
+        pytest.skip(str(error))
     one = next(kernel_cases.plasticity(job(measure="plasticity")))
     worst, wrong = kernel_jobs.VERIFY["plasticity"](job(measure="plasticity"), one.subject)
     assert not wrong and worst <= 1 and set(one.calls) == {one.method, one.against}
@@ -102,7 +106,7 @@ def test_a_job_that_died_is_a_red_row(tmp_path, delays):
     jobs = {delays["job"]["id"]: delays["job"], "dead": delays["job"] | {"id": "dead"}}
     record.write(tmp_path / f"kernels/{delays['job']['id']}.json", "kernel", delays)
     sweep = bench_jobs.jobs({"operator": "EventLinear", "sizes": [50]})
-    said = unfinished.explain(sweep, tmp_path, "here", {}, jobs)
+    said = unfinished.explain({"record": sweep, "kernel": jobs}, tmp_path, "here", {})
     page = (tmp_path / "report.html").read_text()
     assert "dead: kernels wrote no record" in said and 'class="failed"' in page
     assert "4 delays" in page and "kernels wrote no record" in page

@@ -40,6 +40,7 @@ def test_a_network_runs_and_an_absent_simulator_is_a_row(record):
     ours, nest = record["simulators"]["eventops"], record["simulators"]["nest"]
     assert ours["status"] == "ok" and len(ours["step_s"]) == 3 and min(ours["step_s"]) > 0
     assert 1 < ours["rate_hz"] == ours["spikes"] / (JOB["n"] * 0.3)
+    assert network_jobs.broken(record) == ""
     assert ours["peak_rss_bytes"] > 1e7 and "jax" in ours["versions"]
     assert nest["status"] == "skipped" and "environments nest" in nest["reason"]
     table = networks_table.frame([record])
@@ -53,6 +54,7 @@ def test_a_simulator_that_breaks_is_a_row_with_its_last_words(tmp_path, monkeypa
     found = network_jobs.run(JOB | {"simulators": ["eventops"]}, {"eventops": sys.executable})
     assert found["simulators"]["eventops"]["status"] == "failed"
     assert "no such luck" in found["simulators"]["eventops"]["reason"]
+    assert "no such luck" in network_jobs.broken(found)
 
 
 def test_a_simulator_that_hangs_is_stopped(tmp_path, monkeypatch):

@@ -182,6 +182,48 @@ def test_the_first_screen_answers_both_questions(visit, size):
         assert box["y"] + box["height"] < size[1], heading
 
 
+@pytest.fixture(scope="module")
+def many_rates(tmp_path_factory):
+    """As many firing rates as the default sweep has, up to all inputs active, and long names of methods."""
+    out = tmp_path_factory.mktemp("rates") / "report.html"
+    rates = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 0.5, 1.0)
+    table = made.points(jobs=made.JOBS[3:6], rates=rates, modes=("scan",), batches=(1,))
+    table.loc[table["method"] == "eventops", "t_median_s"] *= 40  # others win, with longer names
+    report.write(
+        table, made.jobs(table), made.checks(table), made.MACHINE, out.parent, made.CONFIG, out
+    )
+    return out.as_uri()
+
+
+@pytest.mark.parametrize("width", [1280, 1400])
+def test_the_map_of_all_rates_fits_an_ordinary_window(browser, many_rates, width):
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(many_rates)
+    assert "100 % active" in page.locator(".map thead").inner_text()
+    seen = page.locator(".map").locator("xpath=..")
+    assert seen.evaluate("e => e.scrollWidth <= e.clientWidth")
+    page.close()
+
+
+@pytest.mark.parametrize("width", [360, 700, 1280])
+def test_what_scrolls_says_so(browser, many_rates, width):
+    page = browser.new_page(viewport={"width": width, "height": 800})
+    page.goto(many_rates)
+    page.evaluate("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    page.wait_for_timeout(200)
+    boxes = page.evaluate(
+        """[...document.querySelectorAll('.wide, .rows')].map((e) => [
+            e.scrollWidth > e.clientWidth + 1,
+            getComputedStyle(e, '::before').content.includes('goes on to the right')])"""
+    )
+    assert any(scrolls for scrolls, _ in boxes)
+    assert all(scrolls == says for scrolls, says in boxes)
+    page.set_viewport_size({"width": 5000, "height": 800})
+    page.wait_for_timeout(200)
+    assert page.locator(".map").locator("xpath=..").get_attribute("class") == "wide"
+    page.close()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing(visit, scheme):
     axe = pytest.importorskip(

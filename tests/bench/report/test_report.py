@@ -85,8 +85,8 @@ def test_policy_allows_the_pages_own_script_only(text):
 
 def test_sections_come_in_order(text):
     ids = [i for i in Page(text).ids if i in dict(report.SECTIONS)]
-    # This run has no networks, nothing beyond single products, and one device.
-    absent = ("networks", "kernels", "devices")
+    # This run has no networks, nothing beyond single products, one device, and no records of other code.
+    absent = ("networks", "kernels", "devices", "earlier")
     assert ids == [name for name in dict(report.SECTIONS) if name not in absent]
 
 
@@ -100,13 +100,60 @@ def test_failures_skips_and_absences_are_in_plain_sight(text):
 
 def test_a_clean_run_says_verified_and_counts_its_losses(tmp_path):
     table = made.points()
+    table = table[table["mode"] == "call"]
     page = write(tmp_path, table, draw=False)
     plain = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", "", page))
-    assert "✓ Verified: 144 of 144 points" in plain
+    assert "✓ Verified: 72 of 72 points" in plain
     lost = ((table["method"] != "eventops") & (table["ratio"] < 1)).sum()
     compared = ((table["method"] != "eventops") & table["ratio"].gt(0)).sum()
     assert "<small>≈ 1.02× ahead</small>" in page and "<small>1.93× ahead</small>" in page
     assert f"The other method was faster in {lost} of {compared} comparisons" in plain
+
+
+def test_one_mode_comes_first_and_every_number_says_its_own(tmp_path):
+    """The answer, the map of measured points and the predicted one are of steps in a scan, where one was timed."""
+    how = {"scan": "one step inside lax.scan, batch 1", "call": "one call from Python, batch 1"}
+    for modes in (("call", "scan"), ("call",)):
+        page = write(tmp_path / modes[-1], made.points(jobs=SMALL, modes=modes), draw=False)
+        said, other = how[modes[-1]], how["call" if modes[-1] == "scan" else "scan"]
+        # Both boxes that name winners, their tables, and the captions of figures.
+        assert page.count(said) + page.count(said.capitalize()) >= 10
+        assert other not in page and other.capitalize() not in page
+        for mark in ("points (", 'caption class="note">O', "Time of the other over ours: "):
+            after = page[page.index(mark) : page.index(mark) + 100]
+            assert said[1:] in after, mark
+
+
+def test_a_short_run_shows_no_red_mark_for_a_claim_that_it_cannot_test(tmp_path):
+    few = made.points(
+        jobs=(made.JOBS[3], made.JOBS[4]), rates=made.RATES[:3], modes=("scan",), batches=(1,)
+    )
+    slow = few.assign(
+        t_median_s=1e-6 * (few["n_pre"] / 1000) ** 2, ratio=1.0, ratio_lo=1.0, ratio_hi=1.0
+    )
+    page = write(tmp_path, slow, draw=False)
+    first = page[: page.index('id="answer"')]
+    assert "– not enough points" in first and "✗ fails" not in first
+
+
+def test_sentences_stand_apart(text, tmp_path):
+    """Jinja removes the end of a line after a block: no full stop may meet the next word."""
+    drawn = made.procedural(made.points(jobs=SMALL[1:]))
+    reference = made.points(jobs=SMALL[:1]).assign(backend="reference", job="reference")
+    both = pd.concat([made.points(jobs=SMALL), drawn, reference], ignore_index=True)
+    thin = both.assign(bytes_stored=float("nan"), bytes_predicted=float("nan"))
+    for i, page in enumerate(
+        (text, *(write(tmp_path / str(i), t, draw=False) for i, t in enumerate((both, thin))))
+    ):
+        visible = re.sub(
+            r"<(script|style|svg|pre|code|option|td)\b.*?</\1>", " ", page, flags=re.DOTALL
+        )
+        visible = re.sub(r"<[^>]*>", "", visible)
+        assert not re.findall(r".{20}[a-z)%][.;:,!?][A-Z][a-z].{20}", visible), i
+    assert (
+        "another graph. The reference" in re.sub(r"<[^>]*>", "", re.sub(r"\s+", " ", page))
+        or i == 2
+    )
 
 
 def test_a_small_run_says_that_it_is_one(tmp_path):

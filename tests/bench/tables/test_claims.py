@@ -49,6 +49,26 @@ def test_time_that_grows_with_the_population_fails(run):
     assert judged(slow)["population"]["state"] != "good"
 
 
+def test_few_points_cannot_fail_a_claim_about_scaling(run):
+    """Two sizes, or three rates, outside their limits: said, in no red. Enough of them fail."""
+    ours = run["method"] == "eventops"
+    slow = run.copy()
+    slow.loc[ours, "t_median_s"] = 1e-6 * (slow.loc[ours, "n_pre"] / 1000) ** 2
+    found = judged(slow)["population"]
+    assert found["state"] == "few" and "too few points of EventFixedProb to tell" in found["result"]
+    sizes = [("EventFixedProb", n, "prob", "x", 100) for n in (1_000, 2_000, 4_000, 8_000)]
+    many = made.points(jobs=sizes, peers=())
+    many["t_median_s"] = 1e-6 * (many["n_pre"] / 1000) ** 2
+    assert judged(many)["population"]["state"] == "bad"
+
+    curved = run[ours].copy()
+    curved["t_median_s"] = 1e-9 * curved["synaptic_events"] ** 1.6
+    assert judged(curved)["events"]["state"] == "bad"
+    short = curved[(curved["n_pre"] == 1_000) & (curved["mode"] == "scan") & (curved["batch"] == 1)]
+    found = judged(short)["events"]
+    assert found["state"] == "few" and "too few points" in found["result"]
+
+
 def test_bytes_beside_the_formula_fail(run):
     fat = run.copy()
     fat.loc[fat["method"] == "eventops", "bytes_stored"] *= 1.5
@@ -71,7 +91,7 @@ def test_a_run_without_data_claims_nothing():
 
 
 def test_the_first_screen_names_the_worst_loss():
-    points = made.points(jobs=made.JOBS[:1])
+    points = made.points(jobs=made.JOBS[:1], modes=("call",))
     table = readings.prepare(points)
     view = readings.headline(table)
     text = report_first.short(readings.fastest(view), view)

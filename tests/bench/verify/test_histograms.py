@@ -104,6 +104,14 @@ def test_generators_are_told_apart():
     assert (bernoulli["p"] < 1e-6).all()
 
 
+def test_what_ours_raises_is_no_result():
+    def broken(rule):
+        raise RuntimeError("fell over")
+
+    with pytest.raises(RuntimeError, match="fell over"):
+        generators.run({"eventops": broken})
+
+
 def test_ours_passes_every_case():
     result = generators.run({"eventops": generators.GENERATORS["eventops"]})
     assert [g["status"] for g in result["graphs"]] == ["ok"] * len(generators.CASES)

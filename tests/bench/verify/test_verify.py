@@ -291,6 +291,16 @@ def test_an_exception_is_a_failed_check():
     result = verify.run(job("EventLinear"), make=broken)
     assert result["status"] == "failed" and "no-exception" in result["reason"]
     assert any("no kernel" in check["note"] for check in result["checks"])
+    assert verify.broken(result) == "RuntimeError: no kernel"
+
+
+def test_a_wrong_number_is_a_result_whatever_was_raised():
+    result = verify.run(job("EventLinear"))
+    assert verify.broken(result) == ""
+    wrong = [c | {"passed": False} for c in result["checks"] if c["check"] == "product"][:1]
+    raised = [c.as_dict() for c in [checks.count(verify.EXCEPTION, "graph", 1, "OSError: x")]]
+    assert verify.broken(result | {"checks": wrong + raised}) == ""
+    assert verify.broken(result | {"checks": raised}) == "OSError: x"
 
 
 def test_a_job_that_does_not_fit_is_skipped():

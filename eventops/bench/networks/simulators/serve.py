@@ -10,6 +10,7 @@ stream that the process was started with as standard output.
 
 import json
 import os
+import platform
 import resource
 import sys
 import time
@@ -47,7 +48,7 @@ def serve(make) -> None:
         answers,
         build_s=built - start,
         warmup_s=warm - built,
-        versions=getattr(simulator, "versions", {}),
+        versions=getattr(simulator, "versions", {}) | {"python": platform.python_version()},
     )
     segments, steps, neurons = [], [], []
     for line in sys.stdin:

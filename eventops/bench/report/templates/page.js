@@ -23,6 +23,16 @@ document.querySelectorAll("table.sortable th button").forEach((button) => {
   });
 });
 
+// A table that is wider than its place says that it goes on; so does one that comes into sight later.
+function mark() {
+  document.querySelectorAll(".wide, .rows").forEach((box) => {
+    box.classList.toggle("scrolls", box.scrollWidth > box.clientWidth + 1);
+  });
+}
+addEventListener("resize", mark);
+document.addEventListener("toggle", mark, true);
+mark();
+
 const form = document.getElementById("filter");
 const table = document.getElementById("every-row");
 

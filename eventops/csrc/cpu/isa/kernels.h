@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "cpu/compact.h"
+#include "cpu/neurons.h"
 #include "shared/numbers.h"
 #include "shared/philox.h"
 
@@ -51,11 +52,14 @@ struct Loops {
 
   // sum[l] += sum over k < n of weight[k] * g[min(offset[k], last)][l], in four partial sums.
   void (*gather_lanes)(const uint16_t* offset, int64_t n, const W* weight, uint32_t last, const A* g, A* sum);
+
+  // out[j] = into[j] + weight[each ? j : 0] * counts[j] for j < n, in two roundings; `into` may be null, or `out`.
+  void (*add_weighted)(const uint16_t* counts, int64_t n, const A* weight, bool each, const A* into, A* out);
 };
 
 // A guide of gaps: see GapTable. For the words that start with some bits: the next threshold's upper half, and in the
 // half above it how many thresholds are certain.
-constexpr int kGuideBits = 10, kGapsAtOnce = 32;
+constexpr int kGuideBits = 10, kGapsAtOnce = 32, kPoissonAtOnce = 4 * kPhiloxBlocks, kPoissonCells = 32;
 constexpr uint64_t kGuideSeveral = uint64_t{1} << 63;
 
 struct Kernels {
@@ -76,6 +80,18 @@ struct Kernels {
 
   // out[k] = the quantile that belongs to word 0 of block post[k] of a line, for k < n.
   void (*weights)(const PhiloxKey& key, const int32_t* post, int64_t n, const float* table, float* out);
+
+  // counts[i] = how many cells are above the upper half of words[i], for i < kPoissonAtOnce; returns a bit for each whose
+  // upper half is a cell, or whose lower half is below `bound`.
+  uint64_t (*poisson)(const uint32_t* words, const uint16_t* cells, int n_cells, uint32_t bound, uint16_t* counts);
+
+  // The same for begin <= i < end, with kPoissonCells cells of each number's own, and a bound.
+  uint64_t (*poisson_each)(const uint32_t* words, const uint16_t* const* cells, const uint32_t* bounds, int begin, int end,
+                           uint16_t* counts);
+
+  // One step of n neurons; false if there is no loop for these channels. `each`: every neuron has a drive of its own.
+  bool (*neurons_f32)(const NeuronArrays<float>& arrays, int channels, bool conductance, bool each, int64_t n);
+  bool (*neurons_f64)(const NeuronArrays<double>& arrays, int channels, bool conductance, bool each, int64_t n);
 };
 
 // A table of quantiles (eventops/graphs/quantiles.py): parabolas over the fraction of a float32 number, 64 for each exponent
