@@ -67,7 +67,9 @@ CODES = {
     "verify": fingerprint.of("verify.verify"),
     "record": fingerprint.of("measure.measure"),
     "kernel": fingerprint.of("kernels.jobs"),
-    "network": fingerprint.of("networks.jobs", files=("networks/simulators/*", "../models/*")),
+    "network": fingerprint.of(
+        "networks.jobs", files=("networks/simulators/*", "../models/*")
+    ),
 }
 GENERATORS_CODE = fingerprint.of("peers.generators")
 PAGE_CODE = fingerprint.of(files=("**/*.py", "report/templates/*"))

@@ -1,5 +1,5 @@
 from eventops.bench.figures.figures import HERO, NAMES
-from eventops.bench.report.parts import CAPTIONS, SUBJECTS
+from eventops.bench.figures.captions import CAPTIONS, SUBJECTS
 
 
 rule plots:

@@ -16,13 +16,13 @@ import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from ..report import parts as report_parts
 from ..tables import readings
 from . import cost as figures_cost
 from . import degrees as figures_degrees
 from . import devices as figures_devices
 from . import map as figures_map
 from . import time as figures_time
+from .captions import MODAL
 from .style import INK, PAPER, theme
 
 NAMES = ("map", "answer", "time", "events", "population", "memory", "speedup", "roofline", "build")
@@ -113,7 +113,7 @@ def draw_all(
     with theme():
         for name in NAMES:
             fig = _draw(name, table, view, machine, degrees)
-            if name in report_parts.MODAL:
+            if name in MODAL:
                 _say_how(fig, view)
             written += save(fig, name, out_dir)
         written += save(hero(points, machine, jobs=jobs), HERO, out_dir)

@@ -23,7 +23,7 @@ import pandas as pd
 import yaml
 from markupsafe import Markup
 
-from ..figures import figures
+from ..figures import captions, figures
 from ..figures.style import GRID, INK, PALETTE, PAPER, percent, si, times
 from ..peers import newest
 from ..records import machine as this_machine
@@ -278,7 +278,7 @@ def write(
     script = (TEMPLATES / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     drawn = {
-        name: inline_svg(figures_dir / f"{name}.svg", report_parts.CAPTIONS[name])
+        name: inline_svg(figures_dir / f"{name}.svg", captions.CAPTIONS[name])
         for name in figures.NAMES
     }
     downloads = [
@@ -323,7 +323,7 @@ def write(
         commits=commits(jobs),
         config_file=config_link(config),
         decision=decision,
-        captions=report_parts.captions(view),
+        captions=captions.captions(view),
         networks=whole,
         network_figure=inline_svg(figures_dir / "networks.svg", "Whole networks") if whole else "",
         kernels=beyond,
