@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from . import constants
 from .arguments import (
     as_dtype,
     check_dtype,
@@ -275,11 +276,13 @@ class Delayed(Operator):
             spikes = unit_events(spikes)
         if spikes.dtype != jnp.bool_:
             spikes = spikes.astype(ring.dtype)
-        if ring.dtype == jnp.float64:
-            weight = weight.astype(ring.dtype)
+        graph = table.ptr, table.codes
+        embedded = constants.embeds(ring, spikes, weight, *graph)
+        stored = ring.dtype if ring.dtype == jnp.float64 else weight.dtype
         spikes = jnp.reshape(spikes, (1, -1, self.in_size))
-        weight = jnp.reshape(weight, (1, -1) if weight.ndim else (1,))
-        operands = (ring, spikes, weight, position, table.ptr, table.codes)
+        weight = constants.weights(weight, embedded, stored, flat=True)
+        graph = (constants.vector(x, embedded) for x in graph)
+        operands = (ring, spikes, weight, position, *graph)
         return _bind(step_p, *operands, n_out=self.out_size, backend=self.backend)
 
     def _checked(self, call, state, lead, dtype):

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import columns, updates
+from . import columns, constants, updates
 from .arguments import FLOATS, array, unit_events
 from .backends.reference import accumulator
 from .messages import applied, shown
@@ -188,6 +188,8 @@ def _update(op, side, weight, spikes, trace, low, high, rule):
         graph, tile = (lines.ptr, lines.offsets), lines.tile
         graph += () if side == "pre" else (lines.position,)
     warn_of_constants(spikes, *graph)
+    embedded = constants.embeds(weight, spikes, trace, *graph)
+    graph = tuple(constants.vector(x, embedded) for x in graph)
     return updates.update(
         kind,
         side,

@@ -126,6 +126,7 @@ ffi::Error RowsWeightCotangentImpl(Stream stream, ffi::AnyBuffer spikes, ffi::An
   p.g = g.untyped_data();
   Work work(stream, d.types);
   const int64_t n_weights = spikes.dimensions()[0];
+  if (out->dimensions()[0] != n_weights) return Invalid(name + ": wrong result");
   if (!p.homogeneous) {
     p.out = out->untyped_data();
     work.Launch("rows.cu", "RowsOuter", CeilDiv(n_weights * p.n_in, kThreads / 32), p);

@@ -131,8 +131,8 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::A
             get("allow_multi") == 1, get("allow_self") == 1, static_cast<uint64_t>(get("seed")), get("lane"),
             static_cast<const int32_t*>(selected.untyped_data()),
             get("n_selected"), gaps.untyped_data(),
-            static_cast<int64_t>(gaps.element_count()) / 1024,
-            static_cast<const uint32_t*>(law.untyped_data()), static_cast<int64_t>(law.element_count()), {},
+            FirstRow(gaps) / 1024,
+            static_cast<const uint32_t*>(law.untyped_data()), FirstRow(law), {},
             {get("pre_begin"), get("pre_end")}, {get("post_begin"), get("post_end")}};
   if (!complete) return Invalid("draw: an attribute is missing");
   if (selected.element_type() != ffi::DataType::S32 || gaps.element_type() != ffi::DataType::U32 ||
@@ -143,7 +143,7 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::A
       graph->n_in > kMaxSize || graph->n_out > kMaxSize || graph->conn_num > kMaxSize) {
     return Invalid("draw: sizes are out of range");
   }
-  const int64_t listed = static_cast<int64_t>(selected.element_count());
+  const int64_t listed = FirstRow(selected);
   if (graph->n_selected < 0 || graph->n_selected > graph->n_in ||
       listed != (graph->all_selected() ? 0 : graph->n_selected)) {
     return Invalid("draw: selected must list n_selected neurons, or none if all are");
