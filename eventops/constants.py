@@ -5,6 +5,7 @@ the pointers of rows of one length are) into one, and computes both at every cal
 makes iotas of vectors alone, and a second row, which no kernel reads, makes equal elements unequal.
 """
 
+import functools
 import weakref
 
 import jax
@@ -49,8 +50,12 @@ def _constant(array, dtype, flat) -> np.ndarray:
     if known is None or known[0]() is not array:
         values = np.asarray(array).astype(dtype, copy=False)
         made = uneven(values.reshape(-1) if flat else values)
-        known = _made[key] = weakref.ref(array, lambda _: _made.pop(key, None)), made
+        known = _made[key] = weakref.ref(array, functools.partial(_forget, _made, key)), made
     return known[1]
+
+
+def _forget(made, key, _):
+    made.pop(key, None)
 
 
 def uneven(values: np.ndarray) -> np.ndarray:

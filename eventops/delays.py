@@ -89,6 +89,7 @@ class Delayed(Operator):
 
     _arrays = ("op", "table")
     _static = ("common",)
+    _facts = ()
     # Whether delays are axonal or dendritic decides which spikes meet at a synapse, and nobody said so.
     _no_updates = (
         "an update takes spikes as they are passed, not after their delays; decide which spikes meet at the synapses, "
@@ -333,6 +334,11 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
     untraced(call, "delay", delay)
     if callable(delay):
         _check_stored(call, op)
+        if op.seed is None:
+            raise TypeError(
+                f"{call}: an initialiser needs the operator's seed, which is not known after a JAX transformation has "
+                "made its arrays anew; pass the delays themselves"
+            )
         key = jax.random.fold_in(jax.random.key(op.seed), 1)  # the key itself makes the weights
         shape = _shape_of(op)
         form = f"an int, an array of int or an initialiser f(key, shape, dtype) for shape {shape}"

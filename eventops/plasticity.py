@@ -159,7 +159,7 @@ class Plastic:
 def _kind(op, call) -> str:
     if op._no_updates is not None:
         raise TypeError(f"{call}: {op._no_updates}")
-    if op.rows is None and op.graph is not None:
+    if op._procedural:
         raise TypeError(
             f"{call}: storage='procedural' keeps no synapses whose weights could change; use storage='sparse'"
         )

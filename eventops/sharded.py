@@ -111,6 +111,7 @@ class Sharded(Operator):
 
     _arrays = ("stacked",)
     _static = ("in_size", "out_size", "layout", "counts")
+    _facts = ()
     _no_updates = (
         "a sharded operator cannot update weights; keep the plastic projection on one device"
     )
@@ -302,7 +303,8 @@ class Sharded(Operator):
             )
         kind = "homogeneous" if weight.ndim == 0 else "x".join(map(str, weight.shape))
         parts = [type(self.stacked).__name__, str(self.in_size), str(self.out_size)]
-        parts += [*self.stacked._describe(), f"weight={weight.dtype}[{kind}]"]
+        parts += self.stacked._describe() if self.stacked.graph is not None else []
+        parts += [f"weight={weight.dtype}[{kind}]"]
         parts += [f"n_synapses={self.n_synapses}, nbytes={self.nbytes}", where]
         return f"Sharded({', '.join(parts)})"
 
@@ -384,8 +386,9 @@ def _make(operator, layout: Layout, *args, **options) -> Sharded:
     else:
         parts = Parts(call, layout, graph)
         counts = parts.counts
-        op._set(graph=None if isinstance(graph, Rows) else graph, rows=parts.rows())
+        op._set(stored=None if isinstance(graph, Rows) else graph, rows=parts.rows())
         op._set(weight=sparse_weight(call, layout, parts, weight, dtype, op.seed))
+    op._remember(shared=weight)
     new = object.__new__(Sharded)
     new._set(stacked=op, in_size=shape[0], out_size=shape[1], layout=layout, counts=counts)
     return new
