@@ -247,3 +247,13 @@ def test_laws_need_a_graph_that_is_known():
     assert op.with_weight(law).weight.shape == (200,)
     with pytest.raises(TypeError, match="needs the seed of the graph"):
         jax.jit(lambda op: op.with_weight(law))(op)
+
+
+@native
+@pytest.mark.parametrize("kind", ["out-degree", "in-degree", "total", "columns"])
+def test_graphs_of_one_size_are_drawn_by_one_program(kind, compilations):
+    MAKE[kind](5)
+    del compilations[:]
+    for seed in range(6, 12):
+        MAKE[kind](seed)
+    assert not compilations

@@ -94,6 +94,14 @@ inline int64_t FirstRow(const ffi::AnyBuffer& buffer) {
   return dims.size() == 2 ? dims[1] : static_cast<int64_t>(buffer.element_count());
 }
 
+// Two words of 32 bits, the lower one first: an operand, so that one program draws by any seed.
+inline bool ReadSeed(const ffi::AnyBuffer& buffer, uint64_t* seed) {
+  if (buffer.element_type() != ffi::DataType::U32 || buffer.element_count() != 2) return false;
+  const uint32_t* words = static_cast<const uint32_t*>(buffer.untyped_data());
+  *seed = words[0] | uint64_t{words[1]} << 32;
+  return true;
+}
+
 // True where the buffer has at least as many sets in front as expected, and else exactly these dimensions.
 inline bool HasSets(const ffi::AnyBuffer& buffer, std::initializer_list<int64_t> expected) {
   auto dims = buffer.dimensions();

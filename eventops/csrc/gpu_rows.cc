@@ -13,7 +13,7 @@ constexpr int64_t kScatterBlocks = 2048;
 ffi::Error Read(const std::string& name, const ffi::AnyBuffer& pre, const ffi::AnyBuffer& post, const ffi::AnyBuffer& weight,
                 const ffi::AnyBuffer& ptr, const ffi::AnyBuffer& offsets, int64_t n_out, int64_t tile, RowsParams* p) {
   Rows rows;
-  RowsShape shape;
+  RowsShape shape = {};
   const ffi::Error error = ReadRows(name, pre, post, weight, ptr, offsets, n_out, tile, &rows, &shape);
   if (error.failure()) return error;
   *p = {};
