@@ -12,6 +12,7 @@ import numpy as np
 
 import eventops
 
+from ..constants import uneven
 from .reference import accumulator
 
 HANDLERS = (
@@ -141,7 +142,7 @@ def rows_spike_cotangent(weight, g, ptr, offsets, *, shape, tile):
 
 
 def rows_weight_cotangent(spikes, g, ptr, offsets, *, shape, tile, dtype, homogeneous):
-    weights = g.shape[:1] if homogeneous else (g.shape[0], offsets.shape[0])
+    weights = g.shape[:1] if homogeneous else (g.shape[0], offsets.shape[-1])
     out = jax.ShapeDtypeStruct(weights, g.dtype)
     call = _rows_call("RowsWeightCotangent", out, shape, tile)
     return call(spikes, g, ptr, offsets).astype(dtype)
@@ -193,6 +194,7 @@ def _procedural_call(name, out, law, *operands, **more):
 
     # The tile has no meaning here; the draw wants one.
     arrays, attributes = random.native_arguments(law, random.whole(law), tile=1)
+    arrays = [uneven(x.reshape(-1)) for x in arrays]
     return jax.ffi.ffi_call(target(name), out)(*operands, *arrays, **attributes, **more)
 
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..constants import uneven
 from . import cpu
 from .reference import accumulator
 
@@ -201,7 +202,7 @@ def rows_spike_cotangent(weight, g, ptr, offsets, *, shape, tile):
 
 
 def rows_weight_cotangent(spikes, g, ptr, offsets, *, shape, tile, dtype, homogeneous):
-    weights = g.shape[:1] if homogeneous else (g.shape[0], offsets.shape[0])
+    weights = g.shape[:1] if homogeneous else (g.shape[0], offsets.shape[-1])
     results = [jax.ShapeDtypeStruct(weights, g.dtype), *_terms(spikes, g, homogeneous)]
     call = _rows_call("RowsWeightCotangent", results, shape, tile)
     return call(spikes, g, ptr, offsets)[0].astype(dtype)
@@ -290,6 +291,7 @@ def _bitmap(n: int, blocks: int) -> jax.ShapeDtypeStruct:
 
 def _procedural_call(name, results, law, *operands, **more):
     arrays, attributes = _law(law, tile=1)  # which has no meaning here; the draw wants one
+    arrays = [uneven(x.reshape(-1)) for x in arrays]
     attributes |= {key: np.int64(value) for key, value in more.items()}
     call = jax.ffi.ffi_call(target(f"Procedural{name}"), results)
     return call(*operands, *arrays, **attributes)
