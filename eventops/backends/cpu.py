@@ -5,6 +5,7 @@ import functools
 import jax
 import numpy as np
 
+from ..core.constants import uneven
 from ..core.dtypes import accumulator
 from ..core.loader import target
 from ..graphs import drawing
@@ -36,7 +37,7 @@ def rows_spike_cotangent(weight, g, ptr, offsets, *, shape, tile):
 
 
 def rows_weight_cotangent(spikes, g, ptr, offsets, *, shape, tile, dtype, homogeneous):
-    weights = g.shape[:1] if homogeneous else (g.shape[0], offsets.shape[0])
+    weights = g.shape[:1] if homogeneous else (g.shape[0], offsets.shape[-1])
     out = jax.ShapeDtypeStruct(weights, g.dtype)
     call = _rows_call("RowsWeightCotangent", out, shape, tile)
     return call(spikes, g, ptr, offsets).astype(dtype)
@@ -86,6 +87,7 @@ def generated_weight_cotangent(spikes, g, *, shape, tile, dtype, law, homogeneou
 def _procedural_call(name, out, law, *operands, **more):
     # The tile has no meaning here; the draw wants one.
     arrays, attributes = drawing.native_arguments(law, drawing.whole(law), tile=1)
+    arrays = [uneven(x.reshape(-1)) for x in arrays]
     return jax.ffi.ffi_call(target(name), out)(*operands, *arrays, **attributes, **more)
 
 

@@ -16,14 +16,14 @@ def deliver(ring, spikes, weight, position, ptr, codes):
 
 
 def spike_cotangent(weight, ring, position, ptr, codes):
-    n_in = (ptr.shape[0] - 1) // ring.shape[-3]
+    n_in = (ptr.shape[-1] - 1) // ring.shape[-3]
     out = jax.ShapeDtypeStruct((*position.shape, n_in), accumulator(weight.dtype))
     call = jax.ffi.ffi_call(target("DelayedSpikeCotangent"), out)
     return call(weight, ring, position, ptr, codes)
 
 
 def weight_cotangent(spikes, ring, position, ptr, codes, *, dtype, homogeneous):
-    shape = position.shape[:1] if homogeneous else (position.shape[0], codes.shape[0])
+    shape = position.shape[:1] if homogeneous else (position.shape[0], codes.shape[-1])
     out = jax.ShapeDtypeStruct(shape, ring.dtype)
     call = jax.ffi.ffi_call(target("DelayedWeightCotangent"), out)
     return call(spikes, ring, position, ptr, codes).astype(dtype)

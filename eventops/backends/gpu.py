@@ -9,6 +9,7 @@ import functools
 import jax
 import numpy as np
 
+from ..core.constants import uneven
 from ..core.cuda import target
 from ..core.dtypes import accumulator
 from ..graphs import cuda_drawing, drawing
@@ -90,7 +91,7 @@ def rows_spike_cotangent(weight, g, ptr, offsets, *, shape, tile):
 
 
 def rows_weight_cotangent(spikes, g, ptr, offsets, *, shape, tile, dtype, homogeneous):
-    weights = g.shape[:1] if homogeneous else (g.shape[0], offsets.shape[0])
+    weights = g.shape[:1] if homogeneous else (g.shape[0], offsets.shape[-1])
     results = [jax.ShapeDtypeStruct(weights, g.dtype), *_terms(spikes, g, homogeneous)]
     call = _rows_call("RowsWeightCotangent", results, shape, tile)
     return call(spikes, g, ptr, offsets)[0].astype(dtype)
@@ -156,6 +157,7 @@ def generated(*operands, **parameters):
 
 def _procedural_call(name, results, law, *operands, **more):
     arrays, attributes = _law(law)
+    arrays = [uneven(x.reshape(-1)) for x in arrays]
     attributes |= {key: np.int64(value) for key, value in more.items()}
     call = jax.ffi.ffi_call(target(f"Procedural{name}"), results)
     return call(*operands, *arrays, **attributes)

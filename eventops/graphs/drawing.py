@@ -169,11 +169,12 @@ def row_counts(graph: Graph, reference: bool = False) -> np.ndarray:
     if reference or loader.unavailable() is not None:
         counts = generator_reference.row_counts(graph, partners, few)
     else:
-        attributes = dict(
-            n_partners=partners, conn_num=few, allow_multi=graph.allow_multi, seed=graph.seed
-        )
+        attributes = dict(n_partners=partners, conn_num=few, allow_multi=graph.allow_multi)
         attributes = {name: np.int64(value) for name, value in attributes.items()}
-        counts = apart(lambda: _on_cpu("DrawRowCounts", (graph.n_in,), jnp.int32, **attributes))
+        seed = seed_words(graph.seed)
+        counts = apart(
+            lambda: _on_cpu("DrawRowCounts", (graph.n_in,), jnp.int32, seed, **attributes)
+        )
     counts = np.array(counts, np.int32)
     if complement:
         counts = np.int32(partners) - counts
@@ -226,11 +227,13 @@ def native_arguments(graph: Graph, window: Window, tile: int) -> tuple[tuple, di
 def _count_native(graph: Graph, window: Window, tile: int):
     """Row pointers, and the function of a length that writes the offsets."""
     arrays, attributes = native_arguments(graph, window, tile)
+    del attributes["seed"]
     n_ptr = window.n_in * n_tiles(window.n_out, tile) + 1
 
-    ptr = _on_cpu("DrawCount", (n_ptr,), jnp.int32, *arrays, **attributes)
+    seed = seed_words(graph.seed)
+    ptr = _on_cpu("DrawCount", (n_ptr,), jnp.int32, *arrays, seed, **attributes)
     return ptr, lambda length: _on_cpu(
-        "DrawFill", (length,), jnp.uint16, *arrays, ptr, **attributes
+        "DrawFill", (length,), jnp.uint16, *arrays, ptr, seed, **attributes
     )
 
 
@@ -251,11 +254,10 @@ def standard_weights(law: Generated, rows: Rows, *, reference: bool = False) -> 
     if reference or loader.unavailable() is not None:
         pre = np.repeat(np.arange(rows.n_in), np.diff(rows.indptr()))
         return law.quantiles(generator_reference.weight_words(graph, pre, rows.indices()))
-    arrays = np.asarray(rows.ptr), np.asarray(rows.offsets), table
+    arrays = np.asarray(rows.ptr), np.asarray(rows.offsets), table, seed_words(graph.seed)
     attributes = dict(
         n_out=np.int64(rows.n_out),
         tile=np.int64(rows.tile),
-        seed=np.int64(graph.seed),
         rule=np.int64(graph.rule),
     )
     shape = (rows.n_synapses,)
@@ -266,11 +268,12 @@ def standard_weights(law: Generated, rows: Rows, *, reference: bool = False) -> 
 
 def _on_cpu(name, shape, dtype, *args, **attributes):
     """The result of a native handler that draws."""
-    out = jax.ShapeDtypeStruct(shape, dtype)
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        return jax.jit(
-            lambda *args: jax.ffi.ffi_call(loader.target(name), out)(*args, **attributes)
-        )(*args)
+    return loader.run_on_cpu(name, jax.ShapeDtypeStruct(shape, dtype), *args, **attributes)
+
+
+def seed_words(seed: int) -> np.ndarray:
+    """The two words of a seed as native kernels take it, the lower one first."""
+    return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
 
 
 def draws_on_gpu() -> bool:

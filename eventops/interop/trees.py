@@ -18,6 +18,7 @@ from ..graphs.lattice import Lattice
 from ..graphs.quantiles import Quantiles
 from ..operators.delays import Delayed
 from ..operators.distance_prob import EventDistanceProb
+from ..operators.facts import Facts
 from ..operators.fixed_num import EventFixedNumConn, FixedNumConn
 from ..operators.fixed_prob import EventFixedProb
 from ..operators.fixed_total import EventFixedTotalNum
@@ -176,6 +177,8 @@ def _from_json(text) -> tuple:
 
 
 def _plain(value):
+    if isinstance(value, Facts):
+        return {"facts": {}}
     if isinstance(value, Quantiles):
         return {"name": value.name, "packed": base64.b64encode(value.packed).decode()}
     if not isinstance(value, Graph):
@@ -189,6 +192,8 @@ def _plain(value):
 def _from_plain(value):
     if not isinstance(value, dict):
         return value
+    if "facts" in value:
+        return Facts()
     if "packed" in value:
         return Quantiles(value["name"], base64.b64decode(value["packed"]))
     lattice = value.pop("lattice")

@@ -32,6 +32,11 @@ def weight_array(call: str, weight, shape: tuple[int, ...], dtype, seed: int) ->
         dtype = as_dtype(call, dtype)
         check_dtype(call, dtype)
     if callable(weight):
+        if seed is None:
+            raise TypeError(
+                f"{call}: an initialiser needs the operator's seed, which is not known after a JAX transformation has "
+                "made its arrays anew; pass the weights, initialiser(key, shape, dtype)"
+            )
         form = f"a number, an array or an initialiser f(key, shape, dtype) for shape {shape}, such as jax.nn.initializers.normal(0.1)"
         key, kind = jax.random.key(seed), dtype or default_float()
         sizes = " x ".join(map(str, shape))

@@ -169,8 +169,9 @@ def _known(call: str, array) -> None:
 
 def _dense(cls, op, n_in, n_out, weight) -> Linear:
     new = object.__new__(cls)
-    kept = {name: op.__dict__[name] for name in ("seed", "float_as_event", "backend")}
+    kept = {name: getattr(op, name) for name in ("seed", "float_as_event", "backend")}
     new._set(in_size=n_in, out_size=n_out, weight=weight, **kept)
+    new._remember(shared=op.weight)
     return new
 
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..core import places
+from ..core import constants, places
 from ..core.arguments import as_dtype, check_dtype, spike_array, static_int, unit_events, untraced
 from ..core.byte_order import native
 from ..core.dtypes import accumulator
@@ -86,6 +86,7 @@ class Delayed(FromEntries, Operator):
 
     _arrays = ("op", "table")
     _static = ("common",)
+    _facts = ()
     # Whether delays are axonal or dendritic decides which spikes meet at a synapse, and nobody said so.
     _no_updates = (
         "an update takes spikes as they are passed, not after their delays; decide which spikes meet at the synapses, "
@@ -281,11 +282,13 @@ class Delayed(FromEntries, Operator):
             spikes = unit_events(spikes)
         if spikes.dtype != jnp.bool_:
             spikes = spikes.astype(ring.dtype)
-        if ring.dtype == jnp.float64:
-            weight = weight.astype(ring.dtype)
+        graph = table.ptr, table.codes
+        embedded = constants.embeds(ring, spikes, weight, *graph)
+        stored = ring.dtype if ring.dtype == jnp.float64 else weight.dtype
         spikes = jnp.reshape(spikes, (1, -1, self.in_size))
-        weight = jnp.reshape(weight, (1, -1) if weight.ndim else (1,))
-        operands = (ring, spikes, weight, position, table.ptr, table.codes)
+        weight = constants.weights(weight, embedded, stored, flat=True)
+        graph = (constants.vector(x, embedded) for x in graph)
+        operands = (ring, spikes, weight, position, *graph)
         return _bind(step_p, *operands, n_out=self.out_size, backend=self.backend)
 
     def _checked(self, call, state, lead, dtype):
@@ -334,6 +337,11 @@ def _delays(call: str, op, delay) -> tuple[int | None, np.ndarray | None]:
     untraced(call, "delay", delay)
     if callable(delay):
         _check_stored(call, op)
+        if op.seed is None:
+            raise TypeError(
+                f"{call}: an initialiser needs the operator's seed, which is not known after a JAX transformation has "
+                "made its arrays anew; pass the delays themselves"
+            )
         shape = _shape_of(op)
         form = f"an int, an array of int or an initialiser f(key, shape, dtype) for shape {shape}"
         dtype = jnp.dtype(jnp.int32)

@@ -97,7 +97,9 @@ class EventDistanceProb(Operator):
     """
 
     _arrays = ("weight", "rows")
-    _static = (*Operator._static, "graph", "storage", "law", "profile")
+    _static = (*Operator._static, "drawn", "storage", "law")
+    _facts = ("seed", "stored", "profile")
+    profile: str | None = None
 
     def __init__(
         self,
@@ -155,11 +157,12 @@ class EventDistanceProb(Operator):
 
     def _describe(self):
         axes = self.graph.lattice.axes
+        profile = [f"profile={self.profile}"] * (self.profile is not None)
         if axes[0] == lattice.Axis(1, 1, False):
-            parts = [f"profile={self.profile}", "periodic=True" * axes[1].periodic]
+            parts = [*profile, "periodic=True" * axes[1].periodic]
         else:
             pre, post = (axes[0].n_pre, axes[1].n_pre), (axes[0].n_post, axes[1].n_post)
-            parts = [f"grid={pre} to {post}", f"profile={self.profile}"]
+            parts = [f"grid={pre} to {post}", *profile]
             parts += [f"periodic={self.graph.lattice.periodic}"] * any(self.graph.lattice.periodic)
         parts += ["allow_self_conn=False"] * (not self.graph.allow_self)
         parts += [f"storage={self.storage!r}"] * self._procedural

@@ -75,7 +75,8 @@ class FixedNumConn(Operator):
     """
 
     _arrays = ("weight", "rows")
-    _static = (*Operator._static, "graph", "storage", "law")
+    _static = (*Operator._static, "drawn", "storage", "law")
+    _facts = ("seed", "stored")
 
     def __init__(
         self,
@@ -221,8 +222,13 @@ class EventFixedNumConn(FixedNumConn):
 
 
 def line_shape(op: FixedNumConn) -> tuple[int, int] | None:
-    """(neurons, partners of each) on the side that ``conn_num`` counts for; None where some have no partners."""
+    """(neurons, partners of each) on the side that ``conn_num`` counts for; None where some have no partners.
+
+    It is not known either where a JAX transformation has made the operator's arrays anew.
+    """
     graph = op.graph
+    if graph is None:
+        return None
     lines = graph.n_in if graph.rule == drawing.FIXED_POST else graph.n_out
     return (lines, graph.conn_num) if op.n_synapses == lines * graph.conn_num else None
 

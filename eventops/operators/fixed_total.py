@@ -78,7 +78,8 @@ class EventFixedTotalNum(Operator):
     """
 
     _arrays = ("weight", "rows")
-    _static = (*Operator._static, "graph", "storage", "law")
+    _static = (*Operator._static, "drawn", "storage", "law")
+    _facts = ("seed", "stored")
 
     def __init__(
         self,

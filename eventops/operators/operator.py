@@ -17,6 +17,7 @@ from ..primitives.products import event_product
 from ..rows.csr import Rows
 from ..rows.entry_order import Ordered, no_column
 from .arguments import weight_array
+from .facts import Facts
 from .plasticity import Plastic
 from .storage import PROCEDURAL, SPARSE, check_storage, check_weight
 
@@ -24,13 +25,18 @@ from .storage import PROCEDURAL, SPARSE, check_storage, check_weight
 class Operator(Plastic, Ordered):
     """Base of the operators: a frozen pytree whose leaves are arrays and whose rest is static.
 
-    A subclass lists its array attributes in ``_arrays`` and everything else in ``_static``.
+    A subclass lists its array attributes in ``_arrays``, what programs depend on in ``_static``, and in ``_facts``
+    what it was made from, which is None where a JAX transformation has made other arrays of its own.
     """
 
     _arrays: tuple[str, ...] = ("weight",)
-    _static: tuple[str, ...] = ("in_size", "out_size", "seed", "float_as_event", "backend")
+    _static: tuple[str, ...] = ("in_size", "out_size", "float_as_event", "backend", "facts")
+    _facts: tuple[str, ...] = ("seed",)
+    facts = Facts()
+    seed: int | None = None
     rows: Rows | None = None
-    graph: drawing.Graph | None = None
+    drawn: drawing.Graph | None = None  # on every call
+    stored: drawing.Graph | None = None  # that the rows are of
     law: Quantiles | None = None  # of weights that are generated on every call
 
     def __init_subclass__(cls):
@@ -48,7 +54,31 @@ class Operator(Plastic, Ordered):
     def _unflatten(cls, static, arrays):
         self = object.__new__(cls)
         self.__dict__.update(zip(cls._static, static), **dict(zip(cls._arrays, arrays)))
+        if cls._facts:
+            self.__dict__.update(self.facts.of(self._own_array()))
+        if self.drawn is not None:
+            self._set(seed=self.drawn.seed)
         return self
+
+    def _own_array(self):
+        """The array that the facts belong to: one of the graph, or of a dense operator the weight."""
+        return self.weight if self.rows is None else getattr(self.rows, "offsets", None)
+
+    def _remember(self, shared=None):
+        """Keep the facts with an array of this operator; not with one that others with other facts may have."""
+        values = {name: self.__dict__[name] for name in self._facts if name in self.__dict__}
+        array = self._own_array()
+        self._set(facts=Facts(values, None if array is shared else array))
+
+    def __setstate__(self, state):
+        self.__dict__.update(state)
+        if self._facts:
+            self._remember(shared=self.weight)
+
+    @property
+    def graph(self) -> drawing.Graph | None:
+        """What determines the connections, as far as it is known; None if they were given."""
+        return self.drawn if self.stored is None else self.stored
 
     def _set(self, **attributes):
         self.__dict__.update(attributes)
@@ -72,8 +102,8 @@ class Operator(Plastic, Ordered):
         """Number of connections."""
         if self.rows is not None:
             return self.rows.n_synapses
-        if self.graph is not None:
-            return drawing.n_synapses(self.graph)
+        if self.drawn is not None:
+            return drawing.n_synapses(self.drawn)
         return self.in_size * self.out_size
 
     @property
@@ -213,14 +243,14 @@ class Operator(Plastic, Ordered):
 
     def connections(self) -> Rows | None:
         """The synapses: those that are stored, or for procedural storage drawn now. None if dense."""
-        if self.rows is None and self.graph is not None:
-            rows = drawing.draw(self.graph, type(self).__name__)
+        if self.drawn is not None:
+            rows = drawing.draw(self.drawn, type(self).__name__)
             return places.moved(rows, places.of(self.weight))
         return self.rows
 
     @property
     def _procedural(self) -> bool:
-        return self.graph is not None and self.rows is None
+        return self.drawn is not None
 
     def _weights(self, rows: Rows) -> jax.Array:
         """The weights of all synapses, which are in ``rows``; one number if homogeneous."""
@@ -296,8 +326,10 @@ class Operator(Plastic, Ordered):
         elif graph is not None:
             check_storage(call, self.storage, graph.rule)
             check_weight(call, self.storage, weight)
-            sparse = self.storage == SPARSE
-            self._set(graph=graph, rows=drawing.draw(graph, call) if sparse else None)
+            if self.storage == SPARSE:
+                self._set(stored=graph, rows=drawing.draw(graph, call))
+            else:
+                self._set(drawn=graph, rows=None)
         self._put_weight(call, weight, dtype)
 
     def _per_synapse(self, call, values):
@@ -308,6 +340,12 @@ class Operator(Plastic, Ordered):
     def _put_weight(self, call, weight, dtype):
         """Check and keep a weight: an array, or what one is made from."""
         weight = self._per_synapse(call, weight)
+        given = weight
+        if isinstance(weight, Law) and self.graph is None and "stored" in self._facts:
+            raise TypeError(
+                f"{call}: a law of weights needs the seed of the graph, which is not known after a JAX transformation "
+                "has made the operator's arrays anew; use the operator as it was made, or pass an array"
+            )
         if not isinstance(weight, Law) or self.graph is None:
             weight = weight_array(call, weight, self._weight_shape(), dtype, self.seed)
             if self.law is not None and weight.ndim == 0:
@@ -320,6 +358,7 @@ class Operator(Plastic, Ordered):
             else:
                 weight = generated_weights(self.graph, weight.quantiles, self.rows, parameters)
         self._set(weight=weight)
+        self._remember(shared=given)
 
     def _product(self, spikes, rounded=True):
         """The product; not ``rounded`` to the result's dtype it is that of the accumulator."""
@@ -327,21 +366,22 @@ class Operator(Plastic, Ordered):
         connections = self.rows
         if self._procedural:
             law = self.law
-            connections = self.graph if law is None else drawing.Generated(self.graph, law)
+            connections = self.drawn if law is None else drawing.Generated(self.drawn, law)
         return event_product(spikes, self.weight, shape, connections, self.backend, rounded)
 
     def _describe(self) -> list[str]:
-        """Further ``name=value`` parts of the repr."""
+        """Further ``name=value`` parts of the repr, where the graph is known."""
         return []
 
     def _n_synapses_text(self) -> str:
-        if self._procedural and not self.graph.counted:
-            return f"about {self.graph.expected_synapses():.0f}"  # to count them is to draw them
+        if self._procedural and not self.drawn.counted:
+            return f"about {self.drawn.expected_synapses():.0f}"  # to count them is to draw them
         return str(self.n_synapses)
 
     def __repr__(self):
         kind = None if self.law is None else f"{self.law.name}, generated"
-        parts = [str(self.in_size), str(self.out_size), *self._describe()]
+        made = [] if self.graph is None else self._describe()
+        parts = [str(self.in_size), str(self.out_size), *made]
         parts.append(f"weight={weights_shown(self.weight, kind)}")
         try:
             if self.rows is None or self.rows.offsets.ndim == 1:

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..core import constants
 from ..core.arguments import FLOATS, array, unit_events
 from ..core.dtypes import accumulator
 from ..core.messages import applied, shown
@@ -161,7 +162,7 @@ class Plastic:
 def _kind(op, call) -> str:
     if op._no_updates is not None:
         raise TypeError(f"{call}: {op._no_updates}")
-    if op.rows is None and op.graph is not None:
+    if op._procedural:
         raise TypeError(
             f"{call}: storage='procedural' keeps no synapses whose weights could change; use storage='sparse'"
         )
@@ -191,6 +192,8 @@ def _update(op, side, weight, spikes, trace, low, high, rule):
         graph, tile = (lines.ptr, lines.offsets), lines.tile
         graph += () if side == "pre" else (lines.position,)
     warn_of_constants(spikes, *graph)
+    embedded = constants.embeds(weight, spikes, trace, *graph)
+    graph = tuple(constants.vector(x, embedded) for x in graph)
     return updates.update(
         kind,
         side,

@@ -113,6 +113,7 @@ class Sharded(Operator):
 
     _arrays = ("stacked",)
     _static = ("in_size", "out_size", "layout", "counts")
+    _facts = ()
     _no_updates = (
         "a sharded operator cannot update weights; keep the plastic projection on one device"
     )
@@ -302,8 +303,8 @@ class Sharded(Operator):
         if layout.batch:
             where += f", batch={layout.batch!r}"
         parts = [type(self.stacked).__name__, str(self.in_size), str(self.out_size)]
-        parts += [*self.stacked._describe(), f"weight={weights_shown(self.weight)}"]
-        parts.append(f"n_synapses={self.n_synapses}")
+        parts += self.stacked._describe() if self.stacked.graph is not None else []
+        parts += [f"weight={weights_shown(self.weight)}", f"n_synapses={self.n_synapses}"]
         try:
             parts[-1] += f", nbytes={self.nbytes}"
         except AttributeError:
@@ -388,8 +389,9 @@ def _make(operator, layout: Layout, *args, **options) -> Sharded:
     else:
         parts = Parts(call, layout, graph)
         counts = parts.counts
-        op._set(graph=None if isinstance(graph, Rows) else graph, rows=parts.rows())
+        op._set(stored=None if isinstance(graph, Rows) else graph, rows=parts.rows())
         op._set(weight=sparse_weight(call, layout, parts, weight, dtype, op.seed))
+    op._remember(shared=weight)
     new = object.__new__(Sharded)
     new._set(stacked=op, in_size=shape[0], out_size=shape[1], layout=layout, counts=counts)
     return new

@@ -149,6 +149,7 @@ def rows_of(built: Built, n_in: int, n_out: int, where=None) -> Rows:
 def sparse_operator(like: Operator, rows: Rows, weight) -> EventSparse:
     """With these arrays, and else what ``like`` has."""
     op = object.__new__(EventSparse)
-    kept = {name: like.__dict__[name] for name in ("seed", "float_as_event", "backend")}
+    kept = {name: getattr(like, name) for name in ("seed", "float_as_event", "backend")}
     op._set(in_size=rows.n_in, out_size=rows.n_out, rows=rows, weight=weight, **kept)
+    op._remember()
     return op

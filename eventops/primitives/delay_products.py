@@ -18,7 +18,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..backends import IMPLEMENTATIONS
-from ..core import loader
+from ..core import constants, loader
 from ..core.dtypes import accumulator
 from . import partition
 from .products import (
@@ -64,8 +64,17 @@ def _lower(name: str, default: str, ctx, *args, backend, **params):
             f"eventops: backend {backend!r} delivers no delayed spikes on this device; use backend=None or 'reference'"
         )
     kernel = functools.partial(IMPLEMENTATIONS["delayed", name, backend or default], **params)
+    if (backend or default) == "reference":
+        kernel = functools.partial(_on_plain, _ROLES[name][0], kernel)
     multiple = len(_ROLES[name][1]) > 1
     return mlir.lower_fun(kernel, multiple_results=multiple)(ctx, *args)
+
+
+def _on_plain(roles, kernel, *args):
+    """The reference, on operands without the axes and rows of ``constants``."""
+    n_sets = args[roles.index("b")].shape[0]
+    plain = {"g": constants.plain, "v": lambda x: x[:n_sets]}
+    return kernel(*(plain.get(role, lambda x: x)(x) for role, x in zip(roles, args)))
 
 
 def _batch(primitive, roles, out_roles, args, dims, **params):
@@ -120,12 +129,12 @@ def _swap_aval(ring, position, new, **params):
 
 
 def _spike_cotangent_aval(weight, ring, position, ptr, codes, **params):
-    n_in = (ptr.shape[0] - 1) // ring.shape[-3]
+    n_in = (ptr.shape[-1] - 1) // ring.shape[-3]
     return partition.like(ring, (*position.shape, n_in), accumulator(weight.dtype))
 
 
 def _weight_cotangent_aval(spikes, ring, position, ptr, codes, *, homogeneous, dtype, **params):
-    weights = () if homogeneous else codes.shape
+    weights = () if homogeneous else codes.shape[-1:]
     return partition.like(ring, (position.shape[0], *weights), dtype)
 
 

@@ -124,8 +124,8 @@ def for_devices(ctx, kernel, product: str, kind: str, shape: tuple[int, int]):
         raise NotImplementedError(
             f"eventops: this version of JAX does not say which devices a product is for; {_INSTEAD}"
         )
-    ndims = [a.ndim for a in (*ctx.avals_in, *ctx.avals_out)]
-    rule = _Rule(kernel, product, kind, shape, ndims)
+    shapes = [a.shape for a in (*ctx.avals_in, *ctx.avals_out)]
+    rule = _Rule(kernel, product, kind, shape, shapes)
     split = custom_partitioning(lambda *args: alone(*args))
     split.def_partition(
         rule.partition,
@@ -138,21 +138,25 @@ def for_devices(ctx, kernel, product: str, kind: str, shape: tuple[int, int]):
 class _Rule:
     """Which dimension of the operands and the result is which, and what follows from it."""
 
-    def __init__(self, kernel, product, kind, shape, ndims):
+    def __init__(self, kernel, product, kind, shape, shapes):
         self.kernel, self.product, self.shape = kernel, product, shape
         place = {"forward": 0, "spike_cotangent": 1, "weight_cotangent": 0}[product]
-        batch = [f"b{k}" for k in range(ndims[place] - 2)]
+        batch = [f"b{k}" for k in range(len(shapes[place]) - 2)]
         dense = kind == "dense"
         spikes, g = ["v", *batch, "pre"], ["v", *batch, "post"]
         weight = ["v", "pre", "post"] if dense else ["v", "synapses"]
-        graph = [["pointers"], ["offsets"]] if kind == "rows" else []
+        # Constants have a row in front, or a set behind, that is not read: see constants.py.
+        graph = [["unread"] * (len(s) - 1) for s in shapes[2:-1]] if kind == "rows" else []
+        graph = [[*lead, name] for lead, name in zip(graph, ("pointers", "offsets"))]
+        if product != "weight_cotangent" and shapes[0][0] != shapes[1][0]:
+            weight[0] = "unread"
         operands, result = {
             "forward": ([spikes, weight], g),
             "spike_cotangent": ([weight, g], spikes),
             "weight_cotangent": ([spikes, g], weight),
         }[product]
-        self.operands = [dims[:n] for dims, n in zip([*operands, *graph], ndims)]
-        self.result = result[: ndims[-1]]
+        self.operands = [dims[: len(s)] for dims, s in zip([*operands, *graph], shapes)]
+        self.result = result[: len(shapes[-1])]
         self.free = {"v", *batch, *(["post"] if dense else [])}
 
     def text(self) -> str:
@@ -230,6 +234,7 @@ _MEANING = {
     "synapses": "weights",
     "pointers": "row pointers",
     "offsets": "rows",
+    "unread": "rows",
     "v": "sets of weights",
     "b": "vectors of a batch",
     "p": "post neurons",

@@ -15,7 +15,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..backends import IMPLEMENTATIONS, PLATFORMS
-from ..core import closure, cuda, loader, places
+from ..core import closure, constants, cuda, loader, places
 from ..core.dtypes import accumulator
 from ..graphs.graph import Generated, Graph
 from ..rows.csr import Rows
@@ -64,9 +64,10 @@ def _lower(product: str, default: str, platform, ctx, *args, backend, kind, **pa
         )
     if (backend or default).startswith("gpu"):
         cuda.register()
-    kernel = functools.partial(
-        _on_stacks, product, IMPLEMENTATIONS[kind, product, backend or default]
-    )
+    kernel = IMPLEMENTATIONS[kind, product, backend or default]
+    if (backend or default) == "reference":
+        kernel = functools.partial(_on_plain, product, kernel)
+    kernel = functools.partial(_on_stacks, product, kernel)
     shape = params.pop("shape")
     if kind not in ("procedural", "generated"):
         del params["law"]
@@ -84,6 +85,15 @@ def _on_stacks(product, kernel, params, shape, x, y, *graph):
         y = _flat(y)
     out = kernel(x, y, *graph, shape=shape, **params)
     return out if product == "weight_cotangent" else jnp.reshape(out, (*lead, out.shape[-1]))
+
+
+def _on_plain(product, kernel, x, y, *graph, **params):
+    """The kernel on operands without the axes and rows of ``constants``, which only native kernels take."""
+    if product == "forward":
+        y = y[: x.shape[0]]
+    elif product == "spike_cotangent":
+        x = x[: y.shape[0]]
+    return kernel(x, y, *map(constants.plain, graph), **params)
 
 
 def _flat(vectors):
@@ -181,7 +191,7 @@ def _weight_cotangent_aval(spikes, g, *graph, shape, kind, homogeneous, dtype, *
     elif kind == "generated":
         weights = (2,)
     else:
-        weights = shape if kind == "dense" else graph[1].shape
+        weights = shape if kind == "dense" else graph[1].shape[-1:]
     return partition.like(g, (g.shape[0], *weights), dtype)
 
 
@@ -308,8 +318,7 @@ def event_product(
     warn_of_constants(spikes, weight, *graph)
     out_sharding = partition.explicit_output(spikes, weight, *graph)
     dtype = result_dtype(spikes.dtype, weight.dtype)
-    if dtype == jnp.float64:
-        weight = weight.astype(dtype)
+    stored = dtype if dtype == jnp.float64 else weight.dtype
     if not rounded:
         dtype = accumulator(dtype)
     lead = spikes.shape[:-1]
@@ -317,14 +326,17 @@ def event_product(
         zeros = places.zeros((*lead, shape[1]), dtype, places.of((weight, *graph, spikes)))
         return zeros if out_sharding is None else jax.sharding.reshard(zeros, out_sharding)
     if spikes.dtype != jnp.bool_:
-        spikes = spikes.astype(accumulator(weight.dtype))
+        spikes = spikes.astype(accumulator(stored))
 
     def product(spikes, weight, *graph):
         params = dict(kind=kind, shape=shape, tile=tile, law=law, backend=backend)
-        params["dtype"] = dtype if dtype == weight.dtype else accumulator(weight.dtype)
-        out = _bind(forward_p, spikes[None], weight[None], *graph, **params)
+        params["dtype"] = dtype if dtype == stored else accumulator(stored)
+        weight = constants.weights(weight, embedded, stored)
+        graph = [constants.vector(x, embedded) for x in graph]
+        out = _bind(forward_p, spikes[None], weight, *graph, **params)
         return out[0].astype(dtype)
 
+    embedded = out_sharding is None and constants.embeds(spikes, weight, *graph)
     if out_sharding is not None:
         product = jax.sharding.auto_axes(product, out_sharding=out_sharding)
     return product(spikes, weight, *graph)

@@ -14,7 +14,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ..backends import IMPLEMENTATIONS, PLATFORMS, cpu, reference
-from ..core import cuda, loader
+from ..core import constants, cuda, loader
 from . import partition
 from .products import _bind, _front, _is_zero, _merge, _no_batched_graph, _run_eagerly
 
@@ -57,7 +57,14 @@ def _one_set(update):
 
 def _reference(kind, side, trace):
     update = IMPLEMENTATIONS[kind, f"update_on_{side}", "reference"]
-    return update if trace.ndim == 2 else _one_set(update)
+    return _plainly(update if trace.ndim == 2 else _one_set(update))
+
+
+def _plainly(update):
+    """The reference takes the graph without the axes of ``constants``."""
+    return lambda *operands, **params: update(
+        *operands[:4], *map(constants.plain, operands[4:]), **params
+    )
 
 
 def _like_weight(weight, *others, **params):

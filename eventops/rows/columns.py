@@ -1,7 +1,6 @@
 """The column index of stored rows: the synapses of each post neuron, and where their weights stand."""
 
 import dataclasses
-import functools
 
 import jax
 import jax.numpy as jnp
@@ -66,9 +65,8 @@ def _sort_native(rows: Rows, tile: int):
     )
     sizes = dict(n_in=rows.n_in, n_out=rows.n_out, tile=rows.tile, column_tile=tile)
     sizes = {name: np.int64(value) for name, value in sizes.items()}
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):
-        sort = jax.jit(functools.partial(jax.ffi.ffi_call(loader.target("Columns"), outs), **sizes))
-        return sort(np.asarray(rows.ptr), np.asarray(rows.offsets))
+    arrays = np.asarray(rows.ptr), np.asarray(rows.offsets)
+    return loader.run_on_cpu("Columns", outs, *arrays, **sizes)
 
 
 def _sort_reference(rows: Rows, tile: int):

@@ -151,9 +151,9 @@ GAPS = np.zeros((1, 256, 4), np.uint32)
 NONE = np.zeros(0, np.uint32)
 
 TABLE = standard_normal().table
+SEED = np.array([1, 0], np.uint32)
 COUNTS = {
-    name: np.int64(value)
-    for name, value in dict(n_partners=5, conn_num=10, allow_multi=0, seed=0).items()
+    name: np.int64(value) for name, value in dict(n_partners=5, conn_num=10, allow_multi=0).items()
 }
 
 # Two rows, one tile of four posts (of which three are used), and a ring of two slots.
@@ -178,8 +178,8 @@ GOOD = {
     "RowsWeightCotangent": ([f32(1, 1, 2), f32(1, 1, 3), PTR, OFFSETS], ROWS, (1, 3), "f4"),
     "DenseSpikeCotangent": ([f32(1, 2, 3), f32(1, 1, 3)], {}, (1, 1, 2), "f4"),
     "DenseWeightCotangent": ([f32(1, 1, 2), f32(1, 1, 3)], {}, (1, 2, 3), "f4"),
-    "DrawCount": ([ALL, GAPS, NONE], DRAW, (5,), "i4"),
-    "DrawFill": ([ALL, GAPS, NONE, np.arange(5, dtype=np.int32) * 5], DRAW, (20,), "u2"),
+    "DrawCount": ([ALL, GAPS, NONE, SEED], DRAW, (5,), "i4"),
+    "DrawFill": ([ALL, GAPS, NONE, np.arange(5, dtype=np.int32) * 5, SEED], DRAW, (20,), "u2"),
     "RowsUpdateOnPre": (UPDATE, {"tile": np.int64(3), "soft": np.int64(0)}, (3,), "f4"),
     "RowsUpdateOnPost": (UPDATE_BACK, {"tile": np.int64(2), "soft": np.int64(1)}, (3,), "f4"),
     "DenseUpdate": (
@@ -216,12 +216,12 @@ GOOD = {
         "f4",
     ),
     "StandardWeights": (
-        [PTR, OFFSETS, TABLE],
-        {**ROWS, "seed": np.int64(1), "rule": np.int64(1)},
+        [PTR, OFFSETS, TABLE, SEED],
+        {**ROWS, "rule": np.int64(1)},
         (3,),
         "f4",
     ),
-    "DrawRowCounts": ([], COUNTS, (4,), "i4"),
+    "DrawRowCounts": ([SEED], COUNTS, (4,), "i4"),
 }
 # handler: changes of (position of an argument, "result" or the name of an attribute) to another value.
 HOSTILE = {
@@ -246,7 +246,7 @@ HOSTILE = {
         {4: PTR.astype(np.int64)},
         {5: CODES.astype(np.int32)},
         {5: CODES.astype(np.uint8)},
-        {5: CODES[None]},
+        {5: CODES[None, None]},
         {"result": (((1, 2, 4), (1, 1, 5)), "f4")},
         {"result": (((1, 2, 4), (1, 1, 0)), "f4")},
         {"result": (((1, 2, 4), (1, 2, 3)), "f4")},
@@ -277,7 +277,7 @@ HOSTILE = {
         {1: f32(2, 2, 4)},
         {1: RING.astype(np.float64)},
         {3: PTR[:2]},
-        {4: CODES[None]},
+        {4: CODES[None, None]},
         {"result": ((1, 2), "f4")},
         {"result": ((2,), "f4")},
         {"result": ((1, 3), "f2")},
@@ -303,7 +303,7 @@ HOSTILE = {
         {0: f32(2)},
         {0: f32(1, 1, 3)},
         {1: f32(2, 3)},
-        {1: f32(2, 2, 3)},
+        {1: f32(0, 2, 3)},
         {1: np.ones((1, 2, 3), np.int32)},
         {0: np.ones((1, 1, 2), np.int32)},
         {0: np.ones((1, 1, 2), np.float16)},
@@ -325,7 +325,7 @@ HOSTILE = {
         {2: PTR.astype(np.float32)},
         {3: OFFSETS.astype(np.int32)},
         {3: OFFSETS.astype(np.uint8)},
-        {3: OFFSETS[None]},
+        {3: OFFSETS[None, None]},
         {"n_out": np.int64(0)},
         {"n_out": np.int64(-3)},
         {"n_out": np.int64(2**62)},
@@ -355,7 +355,7 @@ HOSTILE = {
         {1: f32(1, 2, 3)},
         {1: np.ones((1, 1, 3), np.float64)},
         {2: PTR[:2]},
-        {3: OFFSETS[None]},
+        {3: OFFSETS[None, None]},
         {"n_out": np.int64(4)},
         {"result": ((1, 2), "f4")},
         {"result": ((2,), "f4")},
@@ -475,7 +475,7 @@ HOSTILE = {
         {"n_out": np.int64(2**40)},
         {"tile": np.int64(0)},
         {"tile": np.int64(70_000)},
-        {"seed": None},
+        {3: SEED[:1]},
         {"allow_self": None},
         {"rule": np.int64(2), "conn_num": np.int64(6)},
         {"rule": np.int64(3), "conn_num": np.int64(5)},
@@ -555,13 +555,15 @@ HOSTILE = {
         {2: TABLE[:1]},
         {"tile": np.int64(0)},
         {"n_out": np.int64(-1)},
-        {"seed": None},
+        {3: SEED[:1]},
+        {3: SEED.astype(np.int32)},
         {"result": ((4,), "f4")},
     ),
     "DrawFill": (
         {3: np.arange(5, dtype=np.int32)},  # other counts than the draw has
         {3: np.array([0, 5, -(2**31), 2**31 - 1, 20], np.int32)},
         {3: np.zeros(4, np.int32)},
+        {4: SEED[:1]},
         {"result": ((19,), "u2")},
         {"result": ((20,), "i4")},
     ),
@@ -571,7 +573,8 @@ HOSTILE = {
         {"conn_num": np.int64(-1)},
         {"conn_num": np.int64(11)},  # more than half, which would not end
         {"conn_num": np.int64(2**31), "allow_multi": np.int64(1)},
-        {"seed": None},
+        {0: SEED[:1]},
+        {0: SEED.astype(np.int64)},
         {"result": ((4,), "f4")},
     ),
 }
@@ -755,9 +758,9 @@ def test_a_lattice_of_sides_beyond_32_bits_is_none():
 @pytest.mark.parametrize("allow_multi", [0, 2, -1])
 def test_more_pairs_than_there_are_end(allow_multi):
     """Found by the hostile calls: what is neither 0 nor 1 was checked as repeats and drawn as distinct, for ever."""
-    attributes = {"n_partners": 2, "conn_num": 5, "allow_multi": allow_multi, "seed": 0}
+    attributes = {"n_partners": 2, "conn_num": 5, "allow_multi": allow_multi}
     with pytest.raises(Exception, match="conn_num is out of range"):
-        ffi("DrawRowCounts", [], attributes, (2,), "i4")
+        ffi("DrawRowCounts", [SEED], attributes, (2,), "i4")
 
 
 def test_the_sanitizers_call_every_handler():

@@ -119,20 +119,21 @@ inline Drawing Draw(Draft& d, bool procedural, Call* call) {
 
 inline void Count(Draft& d, Call* call) {
   const Drawing drawing = Draw(d, false, call);
-  call->arguments = {drawing.selected, drawing.gaps, drawing.law};
+  call->arguments = {drawing.selected, drawing.gaps, drawing.law, d.Filled(XLA_FFI_DataType_U32, {2})};
   call->results = {Buffer(XLA_FFI_DataType_S32, {drawing.n_ptr})};
 }
 
 inline void Fill(Draft& d, Call* call) {
   const Drawing drawing = Draw(d, false, call);
+  const Buffer seed = d.Filled(XLA_FFI_DataType_U32, {2});
   Buffer ptr = d.Filled(XLA_FFI_DataType_S32, {drawing.n_ptr});
   if (!d.Wrong(4)) {  // the counts that the first pass makes
-    Call count{{drawing.selected, drawing.gaps, drawing.law}, {ptr}, call->attributes};
+    Call count{{drawing.selected, drawing.gaps, drawing.law, seed}, {ptr}, call->attributes};
     host::Pool pool(0);
     if (!host::Run(EventopsDrawCount, count, pool).empty()) ptr.Allocate();
   }
   const int64_t last = std::clamp<int64_t>(ptr.as<int32_t>()[drawing.n_ptr - 1], 0, 16 * d.elements);
-  call->arguments = {drawing.selected, drawing.gaps, drawing.law, ptr};
+  call->arguments = {drawing.selected, drawing.gaps, drawing.law, ptr, seed};
   call->results = {Buffer(XLA_FFI_DataType_U16, {last + d.bytes.Below(3)})};
 }
 
@@ -164,10 +165,10 @@ inline void StandardWeights(Draft& d, Call* call) {
   int64_t n_tiles;
   const int64_t tile = d.Tile(d.n_in, d.n_out, &n_tiles), synapses = d.Synapses();
   call->arguments = {d.Pointers(d.n_in * n_tiles, synapses), d.Filled(XLA_FFI_DataType_U16, {synapses}),
-                     d.Filled(XLA_FFI_DataType_F32, {2, kQuantilePieces, 4})};
+                     d.Filled(XLA_FFI_DataType_F32, {2, kQuantilePieces, 4}), d.Filled(XLA_FFI_DataType_U32, {2})};
   call->results = {Buffer(XLA_FFI_DataType_F32, {synapses})};
   const std::pair<const char*, int64_t> attributes[] = {
-      {"n_out", d.n_out}, {"tile", tile}, {"seed", d.bytes.Integer() & INT64_MAX}, {"rule", 1 + d.bytes.Below(5)}};
+      {"n_out", d.n_out}, {"tile", tile}, {"rule", 1 + d.bytes.Below(5)}};
   for (const auto& [name, value] : attributes) call->Set(name, value);
 }
 
@@ -175,11 +176,11 @@ inline void RowCounts(Draft& d, Call* call) {
   const int64_t n_rows = std::max<int64_t>(1, d.n_in), n_partners = std::max<int64_t>(1, d.n_out);
   const bool multi = d.bytes.Flag(2);
   const int64_t most = multi ? d.elements : std::min(d.elements, n_rows * n_partners / 2);
+  call->arguments = {d.Filled(XLA_FFI_DataType_U32, {2})};
   call->results = {Buffer(XLA_FFI_DataType_S32, {n_rows})};
   call->Set("n_partners", n_partners);
   call->Set("conn_num", static_cast<int64_t>(static_cast<uint64_t>(d.bytes.Integer()) % (most + 1)));
   call->Set("allow_multi", multi);
-  call->Set("seed", d.bytes.Integer() & INT64_MAX);
 }
 
 }  // namespace calls

@@ -90,11 +90,12 @@ void Rows(host::Pool& pool) {
 // The last of 2**31 - 1 posts, and a pre neuron beyond 2**30, of a graph that is not stored.
 void Drawn(host::Pool& pool) {
   constexpr int64_t n_in = INT32_MAX, n_out = INT32_MAX, first = n_in - 3;
-  Buffer none(kInt, {0}), gaps(XLA_FFI_DataType_U32, {1, 256, 4}), law(XLA_FFI_DataType_U32, {0});
-  Call count{{none, gaps, law}, {Buffer(kInt, {3 * ((n_out + 65535) / 65536) + 1})}, {}};
+  Buffer none(kInt, {0}), gaps(XLA_FFI_DataType_U32, {1, 256, 4}), law(XLA_FFI_DataType_U32, {0}),
+      seed(XLA_FFI_DataType_U32, {2});
+  Call count{{none, gaps, law, seed}, {Buffer(kInt, {3 * ((n_out + 65535) / 65536) + 1})}, {}};
   const std::pair<const char*, int64_t> attributes[] = {
       {"rule", 2}, {"n_in", n_in}, {"n_out", n_out}, {"tile", 65536}, {"conn_num", 1000}, {"allow_multi", 0},
-      {"allow_self", 0}, {"n_selected", n_in}, {"seed", 1}, {"lane", 0}, {"pre_begin", first}, {"pre_end", n_in},
+      {"allow_self", 0}, {"n_selected", n_in}, {"lane", 0}, {"pre_begin", first}, {"pre_end", n_in},
       {"post_begin", 0}, {"post_end", n_out}};
   for (const auto& [name, value] : attributes) count.Set(name, value);
   Call_(EventopsDrawCount, count, pool, "draw count");

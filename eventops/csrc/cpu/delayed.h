@@ -99,13 +99,13 @@ ffi::Error WithDelayedRows(const std::string& name, const ffi::AnyBuffer& ring, 
   if (position.element_type() != ffi::DataType::S32 || !HasShape(position, {V, B})) {
     return Invalid(name + ": positions must be int32 of shape (V, B)");
   }
-  if (ptr.element_type() != ffi::DataType::S32 || !HasShape(ptr, {n_in * n_tiles + 1})) {
+  if (ptr.element_type() != ffi::DataType::S32 || LengthOf(ptr) != n_in * n_tiles + 1) {
     return Invalid(name + ": ptr must be int32 of length in * tiles + 1");
   }
-  if (codes.dimensions().size() != 1) return Invalid(name + ": codes must be a vector");
-  const int64_t n_synapses = codes.dimensions()[0];
+  if (LengthOf(codes) < 0) return Invalid(name + ": codes must be a vector");
+  const int64_t n_synapses = LengthOf(codes);
   shape->homogeneous = weight.dimensions().size() == 1;
-  const bool fits = shape->homogeneous ? HasShape(weight, {V}) : HasShape(weight, {V, n_synapses});
+  const bool fits = shape->homogeneous ? HasShape(weight, {V}) : HasSets(weight, {V, n_synapses});
   if (!fits) return Invalid(name + ": weights must have shape (V,) or (V, synapses)");
   shape->n_weights = V;
   shape->n_batch = B;

@@ -148,6 +148,7 @@ ffi::Error DelayedWeightCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer spike
   const std::string name = "delayed weight cotangent";
   DelayedShape shape;
   return WithDelayedRows(name, ring, spikes, *out, position, ptr, codes, &shape, [&](auto rows) {
+    if (out->dimensions()[0] != shape.n_weights) return Invalid(name + ": wrong result");
     const auto of = [&](auto* r) {
       using A = std::remove_const_t<std::remove_pointer_t<decltype(r)>>;
       if (ring.element_type() != out->element_type()) {

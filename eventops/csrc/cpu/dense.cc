@@ -278,7 +278,7 @@ ffi::Error DenseForwardImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, ffi::An
   }
   const int64_t n_weights = spikes.dimensions()[0], n_batch = spikes.dimensions()[1];
   const int64_t n_in = spikes.dimensions()[2], n_out = weight.dimensions()[2];
-  if (!HasShape(weight, {n_weights, n_in, n_out}) || !HasShape(*out, {n_weights, n_batch, n_out})) {
+  if (!HasSets(weight, {n_weights, n_in, n_out}) || !HasShape(*out, {n_weights, n_batch, n_out})) {
     return Invalid("dense product: shapes of spikes, weights and result do not fit");
   }
   if (IsEmpty(*out)) return ffi::Error::Success();

@@ -78,8 +78,8 @@ ffi::Error DenseSpikeCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer weight, 
   if (weight.dimensions().size() != 3 || g.dimensions().size() != 3) {
     return Invalid("dense spike cotangent takes weights (V, in, out) and cotangents (V, B, out)");
   }
-  const DenseShape n{weight.dimensions()[0], g.dimensions()[1], weight.dimensions()[1], weight.dimensions()[2]};
-  if (!HasShape(g, {n.n_weights, n.n_batch, n.n_out}) || !HasShape(*out, {n.n_weights, n.n_batch, n.n_in})) {
+  const DenseShape n{g.dimensions()[0], g.dimensions()[1], weight.dimensions()[1], weight.dimensions()[2]};
+  if (!HasSets(weight, {n.n_weights, n.n_in, n.n_out}) || !HasShape(g, {n.n_weights, n.n_batch, n.n_out}) || !HasShape(*out, {n.n_weights, n.n_batch, n.n_in})) {
     return Invalid("dense spike cotangent: shapes of weights, cotangents and result do not fit");
   }
   if (IsEmpty(*out)) return ffi::Error::Success();

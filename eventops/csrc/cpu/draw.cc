@@ -127,28 +127,28 @@ ffi::Error Fill(ffi::ThreadPool& pool, const Graph& graph, const int32_t* ptr, i
 }
 
 
-ffi::Error ReadParts(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law, int64_t ptr_length,
+ffi::Error ReadParts(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law, ffi::AnyBuffer seed, int64_t ptr_length,
                      ffi::Dictionary attrs, Graph* graph) {
-  ffi::Error error = ReadGraph(selected, gaps, law, attrs, graph);
+  ffi::Error error = ReadGraph(selected, gaps, law, attrs, graph, /*on_device=*/false, &seed);
   if (error.failure()) return error;
   if (ptr_length != graph->pre.size() * graph->n_tiles + 1) return Invalid("draw: ptr has the wrong length");
   return ffi::Error::Success();
 }
 
 ffi::Error DrawCountImpl(ffi::ThreadPool pool, ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law,
-                         ffi::Result<ffi::BufferR1<ffi::S32>> ptr, ffi::Dictionary attrs) {
+                         ffi::AnyBuffer seed, ffi::Result<ffi::BufferR1<ffi::S32>> ptr, ffi::Dictionary attrs) {
   Graph graph;
-  ffi::Error error = ReadParts(selected, gaps, law, ptr->element_count(), attrs, &graph);
+  ffi::Error error = ReadParts(selected, gaps, law, seed, ptr->element_count(), attrs, &graph);
   if (error.failure()) return error;
   AskForLargePages(ptr->typed_data(), static_cast<int64_t>(ptr->size_bytes()));
   return Count(pool, graph, ptr->typed_data());
 }
 
 ffi::Error DrawFillImpl(ffi::ThreadPool pool, ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law,
-                        ffi::BufferR1<ffi::S32> ptr, ffi::Result<ffi::BufferR1<ffi::U16>> offsets,
+                        ffi::BufferR1<ffi::S32> ptr, ffi::AnyBuffer seed, ffi::Result<ffi::BufferR1<ffi::U16>> offsets,
                         ffi::Dictionary attrs) {
   Graph graph;
-  ffi::Error error = ReadParts(selected, gaps, law, ptr.element_count(), attrs, &graph);
+  ffi::Error error = ReadParts(selected, gaps, law, seed, ptr.element_count(), attrs, &graph);
   if (error.failure()) return error;
   AskForLargePages(offsets->typed_data(), static_cast<int64_t>(offsets->size_bytes()));
   return Fill(pool, graph, ptr.typed_data(), offsets->element_count(), offsets->typed_data());
@@ -163,6 +163,7 @@ EVENTOPS_HANDLER(EventopsDrawCount, eventops::DrawCountImpl,
                      .Arg<AnyBuffer>()
                      .Arg<AnyBuffer>()
                      .Arg<AnyBuffer>()
+                     .Arg<AnyBuffer>()
                      .Ret<BufferR1<S32>>()
                      .Attrs());
 
@@ -173,5 +174,6 @@ EVENTOPS_HANDLER(EventopsDrawFill, eventops::DrawFillImpl,
                      .Arg<AnyBuffer>()
                      .Arg<AnyBuffer>()
                      .Arg<BufferR1<S32>>()
+                     .Arg<AnyBuffer>()
                      .Ret<BufferR1<U16>>()
                      .Attrs());

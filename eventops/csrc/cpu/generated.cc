@@ -242,11 +242,13 @@ ffi::Error GeneratedWeightCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer spi
 
 // The quantile of each stored synapse.
 ffi::Error StandardWeightsImpl(ffi::ThreadPool pool, ffi::BufferR1<ffi::S32> ptr, ffi::BufferR1<ffi::U16> offsets,
-                               ffi::AnyBuffer table, ffi::Result<ffi::BufferR1<ffi::F32>> out,
+                               ffi::AnyBuffer table, ffi::AnyBuffer seed_words, ffi::Result<ffi::BufferR1<ffi::F32>> out,
                                ffi::Dictionary attrs) {
   const auto n_out = attrs.get<int64_t>("n_out"), tile = attrs.get<int64_t>("tile");
-  const auto seed = attrs.get<int64_t>("seed"), rule = attrs.get<int64_t>("rule");
-  if (!n_out.has_value() || !tile.has_value() || !seed.has_value() || !rule.has_value()) {
+  const auto rule = attrs.get<int64_t>("rule");
+  uint64_t seed;
+  if (!ReadSeed(seed_words, &seed)) return Invalid("standard weights: the seed must be two words of uint32");
+  if (!n_out.has_value() || !tile.has_value() || !rule.has_value()) {
     return Invalid("standard weights: an attribute is missing");
   }
   if (*n_out <= 0 || *n_out > kMaxSize || *tile <= 0 || *tile > 65536) {
@@ -265,7 +267,7 @@ ffi::Error StandardWeightsImpl(ffi::ThreadPool pool, ffi::BufferR1<ffi::S32> ptr
   ParallelFor(pool, pool.num_threads(), (rows.n_in + kRows - 1) / kRows, [&](int64_t chunk) {
     std::vector<int32_t> post;
     for (int64_t row = chunk * kRows; row < std::min((chunk + 1) * kRows, rows.n_in); ++row) {
-      const PhiloxKey key = {static_cast<uint32_t>(*seed), static_cast<uint32_t>(*seed >> 32),
+      const PhiloxKey key = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32),
                              static_cast<uint32_t>(row), 0, static_cast<uint32_t>(*rule) | 1u << 16};
       for (int64_t t = 0; t < n_tiles; ++t) {
         const auto segment = rows.SegmentOf(row, t);
@@ -306,6 +308,7 @@ EVENTOPS_HANDLER(EventopsStandardWeights, eventops::StandardWeightsImpl,
                      .Ctx<ThreadPool>()
                      .Arg<BufferR1<S32>>()
                      .Arg<BufferR1<U16>>()
+                     .Arg<AnyBuffer>()
                      .Arg<AnyBuffer>()
                      .Ret<BufferR1<F32>>()
                      .Attrs());

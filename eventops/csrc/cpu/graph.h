@@ -118,9 +118,9 @@ inline Range Drawn(const Graph& graph) {
   return {place(graph.pre.begin), place(graph.pre.end)};
 }
 
-// `selected` may be empty if all pre neurons have connections. What buffers on a device hold cannot be checked here.
+// `selected` may be empty if all pre neurons have connections; the seed is an operand or else an attribute. What buffers on a device hold cannot be checked here.
 inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::AnyBuffer law, ffi::Dictionary attrs,
-                            Graph* graph, bool on_device = false) {
+                            Graph* graph, bool on_device = false, const ffi::AnyBuffer* seed = nullptr) {
   bool complete = true;
   const auto get = [&](const char* name) {
     auto value = attrs.get<int64_t>(name);
@@ -128,13 +128,14 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::A
     return value.has_value() ? *value : int64_t{0};
   };
   *graph = {get("rule"), get("n_in"), get("n_out"), get("tile"), 0, get("conn_num"),
-            get("allow_multi") == 1, get("allow_self") == 1, static_cast<uint64_t>(get("seed")), get("lane"),
+            get("allow_multi") == 1, get("allow_self") == 1, seed == nullptr ? static_cast<uint64_t>(get("seed")) : 0, get("lane"),
             static_cast<const int32_t*>(selected.untyped_data()),
             get("n_selected"), gaps.untyped_data(),
-            static_cast<int64_t>(gaps.element_count()) / 1024,
-            static_cast<const uint32_t*>(law.untyped_data()), static_cast<int64_t>(law.element_count()), {},
+            FirstRow(gaps) / 1024,
+            static_cast<const uint32_t*>(law.untyped_data()), FirstRow(law), {},
             {get("pre_begin"), get("pre_end")}, {get("post_begin"), get("post_end")}};
   if (!complete) return Invalid("draw: an attribute is missing");
+  if (seed != nullptr && !ReadSeed(*seed, &graph->seed)) return Invalid("draw: the seed must be two words of uint32");
   if (selected.element_type() != ffi::DataType::S32 || gaps.element_type() != ffi::DataType::U32 ||
       law.element_type() != ffi::DataType::U32) {
     return Invalid("draw: selected must be int32, gaps and law uint32");
@@ -143,7 +144,7 @@ inline ffi::Error ReadGraph(ffi::AnyBuffer selected, ffi::AnyBuffer gaps, ffi::A
       graph->n_in > kMaxSize || graph->n_out > kMaxSize || graph->conn_num > kMaxSize) {
     return Invalid("draw: sizes are out of range");
   }
-  const int64_t listed = static_cast<int64_t>(selected.element_count());
+  const int64_t listed = FirstRow(selected);
   if (graph->n_selected < 0 || graph->n_selected > graph->n_in ||
       listed != (graph->all_selected() ? 0 : graph->n_selected)) {
     return Invalid("draw: selected must list n_selected neurons, or none if all are");

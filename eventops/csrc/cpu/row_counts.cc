@@ -80,8 +80,8 @@ void RowCounts(ffi::ThreadPool& pool, PhiloxKey key, int64_t n_rows, int64_t n_p
   }
 }
 
-ffi::Error DrawRowCountsImpl(ffi::ThreadPool pool, ffi::Result<ffi::BufferR1<ffi::S32>> counts, int64_t n_partners,
-                             int64_t conn_num, int64_t allow_multi, int64_t seed) {
+ffi::Error DrawRowCountsImpl(ffi::ThreadPool pool, ffi::AnyBuffer seed, ffi::Result<ffi::BufferR1<ffi::S32>> counts,
+                             int64_t n_partners, int64_t conn_num, int64_t allow_multi) {
   const int64_t n_rows = counts->element_count();
   if (n_rows <= 0 || n_rows > kMaxSize || n_partners <= 0 || n_partners > kMaxSize) {
     return Invalid("row counts: sizes are out of range");
@@ -92,7 +92,7 @@ ffi::Error DrawRowCountsImpl(ffi::ThreadPool pool, ffi::Result<ffi::BufferR1<ffi
   }
   Graph graph;
   graph.rule = kFixedTotal;
-  graph.seed = static_cast<uint64_t>(seed);
+  if (!ReadSeed(seed, &graph.seed)) return Invalid("row counts: the seed must be two words of uint32");
   RowCounts(pool, graph.Key(0), n_rows, n_partners, conn_num, allow_multi == 1, counts->typed_data());
   return ffi::Error::Success();
 }
@@ -103,8 +103,8 @@ ffi::Error DrawRowCountsImpl(ffi::ThreadPool pool, ffi::Result<ffi::BufferR1<ffi
 EVENTOPS_HANDLER(EventopsDrawRowCounts, eventops::DrawRowCountsImpl,
                  Ffi::Bind()
                      .Ctx<ThreadPool>()
+                     .Arg<AnyBuffer>()
                      .Ret<BufferR1<S32>>()
                      .Attr<int64_t>("n_partners")
                      .Attr<int64_t>("conn_num")
-                     .Attr<int64_t>("allow_multi")
-                     .Attr<int64_t>("seed"));
+                     .Attr<int64_t>("allow_multi"));

@@ -236,6 +236,7 @@ ffi::Error RowsWeightCotangentImpl(ffi::ThreadPool pool, ffi::AnyBuffer spikes, 
   RowsShape shape;
   ffi::Error error = ReadRows("rows weight cotangent", spikes, g, *out, ptr, offsets, n_out, tile, &rows, &shape);
   if (error.failure()) return error;
+  if (out->dimensions()[0] != shape.n_weights) return Invalid("rows weight cotangent: wrong result");
   if (IsEmpty(*out)) return ffi::Error::Success();
   if (out->element_type() == ffi::DataType::F64) {
     return WeightCotangentOf<double>(pool, rows, shape, spikes, g, *out);

@@ -60,16 +60,16 @@ inline ffi::Error ReadLines(const std::string& name, const ffi::AnyBuffer& weigh
   }
   if (n_partners <= 0 || tile <= 0 || tile > 65536) return Invalid(name + ": the tile is out of range");
   const int64_t n_tiles = (n_partners + tile - 1) / tile;
-  if (ptr.element_type() != ffi::DataType::S32 || !HasShape(ptr, {n_lines * n_tiles + 1})) {
+  if (ptr.element_type() != ffi::DataType::S32 || LengthOf(ptr) != n_lines * n_tiles + 1) {
     return Invalid(name + ": ptr must be int32 of length lines * tiles + 1");
   }
-  if (offsets.element_type() != ffi::DataType::U16 || !HasShape(offsets, {n_synapses})) {
+  if (offsets.element_type() != ffi::DataType::U16 || LengthOf(offsets) != n_synapses) {
     return Invalid(name + ": offsets must be a uint16 vector, one per weight");
   }
   if (n_synapses > INT32_MAX) return Invalid(name + ": there are too many synapses");
   lines->position = nullptr;
   if (position != nullptr) {
-    if (position->element_type() != ffi::DataType::S32 || !HasShape(*position, {n_synapses})) {
+    if (position->element_type() != ffi::DataType::S32 || LengthOf(*position) != n_synapses) {
       return Invalid(name + ": positions must be an int32 vector, one per weight");
     }
     lines->position = static_cast<const int32_t*>(position->untyped_data());

@@ -81,6 +81,34 @@ inline bool HasShape(const ffi::AnyBuffer& buffer, std::initializer_list<int64_t
   return true;
 }
 
+// The length of a vector, which may be the first row of a matrix (see eventops/core/constants.py); -1 if it is neither.
+inline int64_t LengthOf(const ffi::AnyBuffer& buffer) {
+  auto dims = buffer.dimensions();
+  if (dims.size() == 1) return dims[0];
+  return dims.size() == 2 && dims[0] > 0 ? dims[1] : -1;
+}
+
+// The number of elements, of a matrix those of its first row.
+inline int64_t FirstRow(const ffi::AnyBuffer& buffer) {
+  auto dims = buffer.dimensions();
+  return dims.size() == 2 ? dims[1] : static_cast<int64_t>(buffer.element_count());
+}
+
+// Two words of 32 bits, the lower one first: an operand, so that one program draws by any seed.
+inline bool ReadSeed(const ffi::AnyBuffer& buffer, uint64_t* seed) {
+  if (buffer.element_type() != ffi::DataType::U32 || buffer.element_count() != 2) return false;
+  const uint32_t* words = static_cast<const uint32_t*>(buffer.untyped_data());
+  *seed = words[0] | uint64_t{words[1]} << 32;
+  return true;
+}
+
+// True where the buffer has at least as many sets in front as expected, and else exactly these dimensions.
+inline bool HasSets(const ffi::AnyBuffer& buffer, std::initializer_list<int64_t> expected) {
+  auto dims = buffer.dimensions();
+  return dims.size() == expected.size() && dims[0] >= *expected.begin() &&
+         std::equal(dims.begin() + 1, dims.end(), expected.begin() + 1);
+}
+
 // Nothing is to be computed, and the other sides may be any numbers: handlers return before they multiply or divide
 // by them.
 inline bool IsEmpty(const ffi::AnyBuffer& buffer) {

@@ -31,15 +31,15 @@ inline ffi::Error ReadRows(const std::string& name, const ffi::AnyBuffer& pre, c
   }
   const int64_t n_tiles = (n_out + tile - 1) / tile;
   if (!HasShape(post, {V, B, n_out})) return Invalid(name + ": outputs must have shape (V, B, out)");
-  if (ptr.element_type() != ffi::DataType::S32 || !HasShape(ptr, {n_in * n_tiles + 1})) {
+  if (ptr.element_type() != ffi::DataType::S32 || LengthOf(ptr) != n_in * n_tiles + 1) {
     return Invalid(name + ": ptr must be int32 of length in * tiles + 1");
   }
-  if (offsets.element_type() != ffi::DataType::U16 || offsets.dimensions().size() != 1) {
+  if (offsets.element_type() != ffi::DataType::U16 || LengthOf(offsets) < 0) {
     return Invalid(name + ": offsets must be a uint16 vector");
   }
-  const int64_t n_synapses = offsets.dimensions()[0];
+  const int64_t n_synapses = LengthOf(offsets);
   shape->homogeneous = weight.dimensions().size() == 1;
-  const bool fits = shape->homogeneous ? HasShape(weight, {V}) : HasShape(weight, {V, n_synapses});
+  const bool fits = shape->homogeneous ? HasShape(weight, {V}) : HasSets(weight, {V, n_synapses});
   if (!fits) return Invalid(name + ": weights must have shape (V,) or (V, synapses)");
   shape->n_weights = V;
   shape->n_batch = B;

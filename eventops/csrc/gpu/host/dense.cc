@@ -17,7 +17,7 @@ ffi::Error ReadDense(const std::string& name, const ffi::AnyBuffer& pre, const f
   p->n_out = post.dimensions()[2];
   p->n_vectors = V * B;
   p->n_batch = B;
-  if (!HasShape(post, {V, B, p->n_out}) || !HasShape(weight, {V, p->n_in, p->n_out})) {
+  if (!HasShape(post, {V, B, p->n_out}) || !HasSets(weight, {V, p->n_in, p->n_out})) {
     return Invalid(name + ": shapes of inputs, outputs and weights do not fit");
   }
   return ffi::Error::Success();

@@ -13,7 +13,7 @@ constexpr int64_t kScatterBlocks = 2048;
 ffi::Error Read(const std::string& name, const ffi::AnyBuffer& pre, const ffi::AnyBuffer& post, const ffi::AnyBuffer& weight,
                 const ffi::AnyBuffer& ptr, const ffi::AnyBuffer& offsets, int64_t n_out, int64_t tile, RowsParams* p) {
   Rows rows;
-  RowsShape shape;
+  RowsShape shape = {};
   const ffi::Error error = ReadRows(name, pre, post, weight, ptr, offsets, n_out, tile, &rows, &shape);
   if (error.failure()) return error;
   *p = {};
@@ -126,6 +126,7 @@ ffi::Error RowsWeightCotangentImpl(Stream stream, ffi::AnyBuffer spikes, ffi::An
   p.g = g.untyped_data();
   Work work(stream, d.types);
   const int64_t n_weights = spikes.dimensions()[0];
+  if (out->dimensions()[0] != n_weights) return Invalid(name + ": wrong result");
   if (!p.homogeneous) {
     p.out = out->untyped_data();
     work.Launch("rows.cu", "RowsOuter", CeilDiv(n_weights * p.n_in, kThreads / 32), p);

@@ -47,7 +47,7 @@ ffi::Error UpdateStored(const std::string& name, Stream stream, const ffi::AnyBu
                         const ffi::AnyBuffer& trace, const ffi::AnyBuffer& limits, const ffi::AnyBuffer& ptr,
                         const ffi::AnyBuffer& offsets, const ffi::AnyBuffer* position, const ffi::AnyBuffer& out,
                         const ffi::AnyBuffer& counts, const ffi::AnyBuffer& index, int64_t tile, int64_t soft) {
-  Lines lines;
+  Lines lines = {};
   Sets sets;
   const ffi::Error error = ReadLines(name, weight, spikes, trace, ptr, offsets, position, tile, &lines, &sets);
   if (error.failure()) return error;
