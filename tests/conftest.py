@@ -11,6 +11,9 @@ import hypothesis
 import jax
 import pytest
 
+# Helpers and tools, some of which want processes of their own.
+collect_ignore = ["support"]
+
 _CONFIG = {
     "jax_numpy_dtype_promotion": "strict",
     "jax_numpy_rank_promotion": "raise",
