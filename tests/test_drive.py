@@ -165,7 +165,7 @@ def test_a_batch_has_the_numbers_of_each_alone(backend):
         np.testing.assert_array_equal(found[k], alone.step(at(7))[1])
     into = jnp.asarray(np.random.default_rng(0).normal(size=(3, 2, 2, 70)), jnp.float32)
     _, added = many.step(at(7), into=into)
-    np.testing.assert_allclose(added, into + found, rtol=1e-6)
+    np.testing.assert_allclose(added, into + found[None], rtol=1e-6)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
