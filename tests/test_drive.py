@@ -373,3 +373,63 @@ def test_a_backend_that_is_not_here():
     assert backends.available()["reference"] is None
     drive = nn.PoissonInput(5, 1.0, backend="reference")
     assert drive.step(drive.init_state())[1].shape == (5,)
+
+
+def test_drives_in_exported_programs_and_split():
+    """They are arguments of a program that is written to a file, and pytrees like the operators."""
+    import jax.export
+
+    drive = nn.PoissonInput(30, np.linspace(0, 3, 30), 0.5, seed=2)
+    sources = nn.PoissonSpikes(30, 0.4, seed=2)
+
+    def step(drive, sources, state):
+        return drive.step(state)[1], sources.step(state)[1]
+
+    kernels = [cpu.target(name) for name in ("PoissonCurrent", "PoissonSpikes")]
+    allowed = [jax.export.DisabledSafetyCheck.custom_call(name) for name in kernels]
+    exported = jax.export.export(jax.jit(step), disabled_checks=allowed)(drive, sources, at(3))
+    program = exported.serialize()
+    found = jax.export.deserialize(program).call(drive, sources, at(3))
+    for a, b in zip(found, step(drive, sources, at(3))):
+        np.testing.assert_array_equal(a, b)
+    weights, merge = nn.split({"drive": drive})
+    assert set(weights) == {"drive.mean", "drive.weight"}
+    np.testing.assert_array_equal(merge(weights)["drive"].step(at(3))[1], found[0])
+
+
+@native
+def test_wrong_operands_of_the_handlers_are_refused():
+    """By name, without a crash, whoever calls them."""
+    u32 = np.uint32
+    right = {
+        "counter": np.zeros((1, 2), u32),
+        "seed": np.zeros((1, 2), u32),
+        "first": np.zeros(1, u32),
+        "mean": np.ones((1, 1), np.float32),
+    }
+    wrong = (
+        {"counter": np.zeros((1, 3), u32)},
+        {"seed": np.zeros((3, 2), u32)},
+        {"first": np.zeros((1, 1), u32)},
+        {"first": np.zeros(1, np.int32)},
+        {"mean": np.ones((1, 4), np.float32)},
+        {"mean": np.ones((1, 1), np.float16)},
+    )
+    out = jax.ShapeDtypeStruct((2, 5), "int32")
+    call = jax.jit(jax.ffi.ffi_call(cpu.target("PoissonCounts"), out))
+    assert call(*right.values()).shape == (2, 5)
+    for other in wrong:
+        with pytest.raises(Exception, match="eventops: "):
+            call(*{**right, **other}.values()).block_until_ready()
+    current = jax.ffi.ffi_call(
+        cpu.target("PoissonCurrent"), jax.ShapeDtypeStruct((2, 5), "float32")
+    )
+    none, weight = np.zeros(0, np.float32), np.ones((1, 1), np.float32)
+    for into, w in (
+        (np.zeros((2, 4), np.float32), weight),
+        (none, np.ones((1, 3), np.float32)),
+        (none, np.ones((1, 1), np.float16)),
+        (np.zeros(0, np.float16), weight),
+    ):
+        with pytest.raises(Exception, match="eventops: "):
+            jax.jit(current)(into, w, *right.values()).block_until_ready()
