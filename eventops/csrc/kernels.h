@@ -84,9 +84,9 @@ struct Kernels {
   // upper half is a cell, or whose lower half is below `bound`.
   uint64_t (*poisson)(const uint32_t* words, const uint16_t* cells, int n_cells, uint32_t bound, uint16_t* counts);
 
-  // The same for begin <= i < end, with kPoissonCells cells of each number's own, and a bound.
-  uint64_t (*poisson_each)(const uint32_t* words, const uint16_t* const* cells, const uint32_t* bounds, int begin, int end,
-                           uint16_t* counts);
+  // The same for begin <= i < end, with a row of kPoissonCells cells for each, number rows[i] of the table.
+  uint64_t (*poisson_each)(const uint32_t* words, const uint16_t* table, const uint32_t* rows, int begin, int end,
+                           uint32_t bound, uint16_t* counts);
 };
 
 // A table of quantiles (eventops/quantiles.py): parabolas over the fraction of a float32 number, 64 for each exponent
