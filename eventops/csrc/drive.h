@@ -60,17 +60,17 @@ class PoissonNumbers {
     }
     uint32_t rows[kPoissonAtOnce], units[kPoissonAtOnce];
     uint32_t used = 0;  // units of all neurons
-    bool valid = true;
+    uint32_t wrong = 0;
     for (int i = begin; i < end; ++i) {
       const T m = mean[i - begin];
       const bool is = m >= T(0) && m < T(4096);
       units[i] = static_cast<uint32_t>(static_cast<int32_t>((is ? m : T(0)) * T(65536)));
       rows[i] = units[i] >> kPoissonLevels[0].shift & (kPoissonLevels[0].size - 1);
       used |= units[i];
-      valid &= is;
+      wrong |= is ? 0u : 1u;
     }
     uint64_t invalid = 0;
-    for (int i = begin; !valid && i < end; ++i) invalid |= uint64_t{!DriveMean(mean[i - begin]).valid} << i;
+    for (int i = begin; wrong != 0 && i < end; ++i) invalid |= uint64_t{!DriveMean(mean[i - begin]).valid} << i;
     // Every neuron may have a candidate for the rest of its mean.
     const uint32_t bound = rest_.cells()[0] + 1u;
     uint64_t unsure = kernels_.poisson_each(words, PoissonCells(), rows, begin, end, bound, counts);
