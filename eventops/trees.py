@@ -16,6 +16,8 @@ from .csr import Columns, Rows
 from .delay_table import DelayTable
 from .delays import Delayed
 from .distance_prob import EventDistanceProb
+from .drive import PoissonInput
+from .drive_spikes import PoissonSpikes
 from .facts import Facts
 from .fixed_num import EventFixedNumConn, FixedNumConn
 from .fixed_prob import EventFixedProb
@@ -212,7 +214,7 @@ _CLASSES = (
     Rows,
     Columns,
 )
-for _cls in (*_CLASSES, Delayed, DelayTable):
+for _cls in (*_CLASSES, Delayed, DelayTable, PoissonInput, PoissonSpikes):
     jax.export.register_pytree_node_serialization(
         _cls,
         serialized_name=f"eventops.{_cls.__name__}",
