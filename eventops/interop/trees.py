@@ -18,6 +18,8 @@ from ..graphs.lattice import Lattice
 from ..graphs.quantiles import Quantiles
 from ..operators.delays import Delayed
 from ..operators.distance_prob import EventDistanceProb
+from ..operators.drive import PoissonInput
+from ..operators.drive_spikes import PoissonSpikes
 from ..operators.facts import Facts
 from ..operators.fixed_num import EventFixedNumConn, FixedNumConn
 from ..operators.fixed_prob import EventFixedProb
@@ -212,7 +214,7 @@ _CLASSES = (
     Rows,
     Columns,
 )
-for _cls in (*_CLASSES, Delayed, DelayTable):
+for _cls in (*_CLASSES, Delayed, DelayTable, PoissonInput, PoissonSpikes):
     jax.export.register_pytree_node_serialization(
         _cls,
         serialized_name=f"eventops.{_cls.__name__}",

@@ -23,7 +23,7 @@ def test_refused(call, error, fragments):
     with pytest.raises(error) as caught:
         call()
     message = str(caught.value)
-    names = r"(Event)?(Linear|FixedProb|FixedNumConn|FixedTotalNum|DistanceProb|Sparse)|Delayed|(profiles|weights)\.\w+"
+    names = r"(Event)?(Linear|FixedProb|FixedNumConn|FixedTotalNum|DistanceProb|Sparse)|Delayed|Poisson(Input|Spikes)|(profiles|weights)\.\w+"
     assert re.match(rf"({names})\b", message), message
     for fragment in fragments:
         assert fragment in message, f"{fragment!r} is not in {message!r}"

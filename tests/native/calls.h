@@ -12,10 +12,12 @@
   X(ProceduralSpikeCotangent) X(ProceduralWeightCotangent) X(Columns) X(RowsUpdateOnPre)                   \
   X(RowsUpdateOnPost) X(DenseUpdate) X(RowsTouchedOnPre) X(RowsTouchedOnPost) X(Replace) X(DelayedStep)    \
   X(DelayedDeliver) X(DelayedSpikeCotangent) X(DelayedWeightCotangent) X(RingSwap)    \
-  X(GeneratedForward) X(GeneratedSpikeCotangent) X(GeneratedWeightCotangent) X(StandardWeights)
+  X(GeneratedForward) X(GeneratedSpikeCotangent) X(GeneratedWeightCotangent) X(StandardWeights) \
+  X(PoissonCounts) X(PoissonCurrent) X(PoissonSpikes)
 
 #include "changed.h"
 #include "delayed.h"
+#include "drive.h"
 #include "drawn.h"
 #include "products.h"
 #include "spoil.h"
@@ -63,6 +65,9 @@ inline void Right(Draft& d, Handler handler, Call* call) {
     case kDelayedWeightCotangent: return Delayed(d, Product::kWeightCotangent, false, call);
     case kRingSwap: return RingSwap(d, call);
     case kStandardWeights: return StandardWeights(d, call);
+    case kPoissonCounts: return DriveCounts(d, call);
+    case kPoissonCurrent: return DriveCurrent(d, call);
+    case kPoissonSpikes: return DriveSpikes(d, call);
     case kHandlers: break;
   }
 }

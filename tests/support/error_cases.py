@@ -678,6 +678,54 @@ DISTANCES = (
     row("sigma none", lambda: nn.profiles.Gaussian(1.0, None), TypeError, "sigma=None", "number"),
 )
 
+DRIVE, SOURCES = nn.PoissonInput, nn.PoissonSpikes
+STATE = np.zeros(2, np.uint32)
+
+INPUT = (
+    row("mean below", lambda: DRIVE(9, -0.1), ValueError, "PoissonInput", "mean=-0.1", "[0, 4096)"),
+    row("mean above", lambda: DRIVE(9, 5000), ValueError, "mean=5000", "sum of several drives"),
+    row("mean nan", lambda: DRIVE(9, float("nan")), ValueError, "mean=nan", "[0, 4096)"),
+    row("one mean", lambda: DRIVE(3, [1, -2, 3]), ValueError, "mean=-2", "[0, 4096)"),
+    row("means", lambda: DRIVE(9, [1.0, 2.0]), ValueError, "mean of shape (2,)", "shape (9,)"),
+    row("groups", lambda: DRIVE((4, 5), [1, 2, 3]), ValueError, "(3,)", "(2,)", "(9,)"),
+    row("mean text", lambda: DRIVE(9, "1"), TypeError, "mean='1'", "number"),
+    row("mean complex", lambda: DRIVE(9, 1j), TypeError, "mean", "complex"),
+    row("size", lambda: DRIVE(-1, 1.0), ValueError, "size=-1", "[0, 2**31)"),
+    row("size float", lambda: DRIVE(2.0, 1.0), TypeError, "size=2.0", "integer"),
+    row("size huge", lambda: DRIVE((2**30, 2**30), 1.0), ValueError, "[0, 2**31)"),
+    row("seed", lambda: DRIVE(9, 1.0, seed=-1), ValueError, "seed=-1", "[0, 2**63)"),
+    row("seed float", lambda: DRIVE(9, 1.0, seed=1.5), TypeError, "seed=1.5", "integer"),
+    row("seeds", lambda: DRIVE(9, 1.0, seed=[0.5]), TypeError, "seed=[0.5]", "array of integers"),
+    row("weight", lambda: DRIVE(9, 1.0, [1.0, 2.0]), ValueError, "weight of shape (2,)", "(9,)"),
+    row("weight none", lambda: DRIVE(9, 1.0, None), TypeError, "weight=None", "number"),
+    row("dtype", lambda: DRIVE(9, 1.0, dtype="int8"), TypeError, "int8", "float32"),
+    row(
+        "backend",
+        lambda: DRIVE(9, 1.0, backend="gpus"),
+        ValueError,
+        "backend 'gpus'",
+        "'reference'",
+    ),
+    row("state", lambda: DRIVE(9, 1.0).step(0), TypeError, "state=0", "drive.init_state()"),
+    row(
+        "other state",
+        lambda: DRIVE(9, 1.0).counts(ONES),
+        TypeError,
+        "PoissonInput.counts",
+        "uint32",
+    ),
+    row("into", lambda: DRIVE(9, 1.0).step(STATE, ONES), ValueError, "into of shape (4,)", "(9,)"),
+    row("into int", lambda: DRIVE(2, 1.0).step(STATE, [1, 2]), TypeError, "int32", "floating"),
+    row("window", lambda: DRIVE(9, 1.0).window(5, 5), ValueError, "first=5", "size=5", "9"),
+    row("new mean", lambda: DRIVE(9, 1.0).with_mean(-1), ValueError, "with_mean", "mean=-1"),
+    row("rate", lambda: SOURCES(9, 1.1), ValueError, "PoissonSpikes", "rate=1.1", "PoissonInput"),
+    row("law", lambda: SOURCES(9, 0.1, law="gauss"), ValueError, "law='gauss'", "'bernoulli'"),
+    row(
+        "source state", lambda: SOURCES(9, 0.1).step(None), TypeError, "state=None", "init_state()"
+    ),
+    row("new rate", lambda: SOURCES(9, 0.1).with_rate(2), ValueError, "with_rate", "rate=2"),
+)
+
 ALL = {
     "sizes": SIZES,
     "seed": SEEDS,
@@ -690,6 +738,7 @@ ALL = {
     "spikes": SPIKES,
     "delays": DELAYS,
     "rules of learning": RULES,
+    "random input": INPUT,
 }
 
 # No machine has room for these.
@@ -770,7 +819,7 @@ ACCEPTED = (
 class _Plain(ast.NodeTransformer):
     """The names of this file as a reader of the page would write them."""
 
-    names = {"LINEAR": LINEAR, "PROB": PROB, "NUM": NUM}
+    names = {"LINEAR": LINEAR, "PROB": PROB, "NUM": NUM, "DRIVE": DRIVE, "SOURCES": SOURCES}
     shown = {"OP", "LATE", "SQUARE", "FIRST_NAN", "OF_INF", "SUM", "BYTES", "NAN", "INF"}
 
     def visit_Name(self, node):
@@ -778,6 +827,7 @@ class _Plain(ast.NodeTransformer):
             return ast.parse(f"nn.{self.names[node.id].__name__}", mode="eval").body
         plain = {
             "ONES": "np.ones(4)",
+            "STATE": "np.zeros(2, np.uint32)",
             "NEURONS": "2**22",
             "TOO_BIG": "2**31",
             "TINY": "2.0**-140",

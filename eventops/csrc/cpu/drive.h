@@ -58,28 +58,33 @@ class PoissonNumbers {
     if (others == 0 || std::memcmp(mean, mean + 1, others * sizeof(T)) == 0) {
       return Same(base, begin, end, DriveMean(mean[0]), words, counts);
     }
-    uint64_t invalid = 0;
-    uint32_t used = 0;  // higher levels that any neuron has
-    const uint16_t* cells[kPoissonAtOnce];
-    uint32_t bounds[kPoissonAtOnce];
+    uint32_t rows[kPoissonAtOnce], units[kPoissonAtOnce];
+    uint32_t used = 0;  // units of all neurons
+    uint32_t wrong = 0;
     for (int i = begin; i < end; ++i) {
-      const DriveMean m(mean[i - begin]);
-      invalid |= uint64_t{!m.valid} << i;
-      cells[i] = m.Row(0).cells();
-      bounds[i] = Bound(m);
-      used |= m.units >> kPoissonLevels[1].shift;
+      const T m = mean[i - begin];
+      const bool is = m >= T(0) && m < T(4096);
+      units[i] = static_cast<uint32_t>(static_cast<int32_t>((is ? m : T(0)) * T(65536)));
+      rows[i] = units[i] >> kPoissonLevels[0].shift & (kPoissonLevels[0].size - 1);
+      used |= units[i];
+      wrong |= is ? 0u : 1u;
     }
-    uint64_t unsure = kernels_.poisson_each(words, cells, bounds, begin, end, counts);
+    uint64_t invalid = 0;
+    for (int i = begin; wrong != 0 && i < end; ++i) invalid |= uint64_t{!DriveMean(mean[i - begin]).valid} << i;
+    // Every neuron may have a candidate for the rest of its mean.
+    const uint32_t bound = rest_.cells()[0] + 1u;
+    uint64_t unsure = kernels_.poisson_each(words, PoissonCells(), rows, begin, end, bound, counts);
     for (; unsure != 0; unsure &= unsure - 1) {
       const int i = __builtin_ctzll(unsure);
       counts[i] = static_cast<uint16_t>(Low(base + i, DriveMean(mean[i - begin]), words[i]));
     }
     for (int level = 1; level < 4; ++level) {
-      if ((used >> (kPoissonLevels[level].shift - kPoissonLevels[1].shift) & (kPoissonLevels[level].size - 1)) == 0) continue;
+      const PoissonLevel& l = kPoissonLevels[level];
+      if ((used >> l.shift & (l.size - 1)) == 0) continue;
       kernels_.philox(step_.Key(kPoissonInputRule, level), base / 4, words);
       for (int i = begin; i < end; ++i) {
-        const DriveMean m(mean[i - begin]);
-        if (m.Digit(level) != 0) counts[i] += High(base + i, level, m.Row(level), words[i]);
+        const uint32_t digit = units[i] >> l.shift & (l.size - 1);
+        if (digit != 0) counts[i] += High(base + i, level, PoissonRowOf(l.first_row + digit), words[i]);
       }
     }
     return invalid;

@@ -33,7 +33,9 @@ struct SpikeRate {
   explicit SpikeRate(T rate) : units(0), level(0) {
     if (!(rate > T(0))) return;  // not a number is none
     units = rate >= T(1) ? kOne : static_cast<uint64_t>(static_cast<double>(rate) * static_cast<double>(kOne));
-    while (level < kLevels - 1 && units <= kOne >> (level + 1)) ++level;
+    // 2**(48 - level) is the next power of two that is not below.
+    if (units > 1) level = std::min(kLevels - 1, __builtin_clzll(units - 1) - 16);
+    else level = kLevels - 1;
   }
   // A candidate of the level is kept.
   bool Keeps(uint32_t high, uint32_t low) const {

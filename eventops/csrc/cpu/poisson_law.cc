@@ -129,6 +129,17 @@ const PoissonRow& PoissonRowOf(uint32_t row) {
   return *found;
 }
 
+const uint16_t* PoissonCells() {
+  struct Cells {
+    alignas(64) uint16_t of[512][kPoissonCells];
+    Cells() {
+      for (uint32_t row = 0; row < 512; ++row) std::copy_n(PoissonRowOf(row).cells(), kPoissonCells, of[row]);
+    }
+  };
+  static const Cells cells;
+  return cells.of[0];
+}
+
 }  // namespace eventops
 
 // For the tests: the words of a row, highest of each probability first, at most `room` of them; returns how many there are,

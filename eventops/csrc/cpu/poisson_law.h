@@ -60,6 +60,9 @@ class PoissonRow {
 // Rows are made when they are first asked for, and stay.
 const PoissonRow& PoissonRowOf(uint32_t row);
 
+// The cells of all rows of level 0 behind each other.
+const uint16_t* PoissonCells();
+
 }  // namespace eventops
 
 #endif  // EVENTOPS_POISSON_LAW_H_

@@ -85,9 +85,9 @@ struct Kernels {
   // upper half is a cell, or whose lower half is below `bound`.
   uint64_t (*poisson)(const uint32_t* words, const uint16_t* cells, int n_cells, uint32_t bound, uint16_t* counts);
 
-  // The same for begin <= i < end, with kPoissonCells cells of each number's own, and a bound.
-  uint64_t (*poisson_each)(const uint32_t* words, const uint16_t* const* cells, const uint32_t* bounds, int begin, int end,
-                           uint16_t* counts);
+  // The same for begin <= i < end, with a row of kPoissonCells cells for each, number rows[i] of the table.
+  uint64_t (*poisson_each)(const uint32_t* words, const uint16_t* table, const uint32_t* rows, int begin, int end,
+                           uint32_t bound, uint16_t* counts);
 
   // One step of n neurons; false if there is no loop for these channels. `each`: every neuron has a drive of its own.
   bool (*neurons_f32)(const NeuronArrays<float>& arrays, int channels, bool conductance, bool each, int64_t n);
