@@ -71,7 +71,11 @@ class Operator(Plastic, Ordered):
         self._set(facts=Facts(values, None if array is shared else array))
 
     def __setstate__(self, state):
+        graph = state.get("graph")  # pickled by 0.1.0, which had one name for both
         self.__dict__.update(state)
+        if graph is not None:
+            del self.__dict__["graph"]
+            self._set(**{"drawn" if state.get("rows") is None else "stored": graph})
         if self._facts:
             self._remember(shared=self.weight)
 

@@ -103,7 +103,7 @@ VERIFY = """
 import json, sys
 sys.path.insert(0, {tests!r})
 from support.bench_jobs import job
-from eventops.bench import verify
+from eventops.bench.verify import verify
 from eventops.core import loader
 assert loader.unavailable() is None, loader.unavailable()
 found = verify.run(job("EventFixedNumConn", weights=["per-synapse"], rates=["0.1", "1"], backends=["cpu"]))

@@ -4,7 +4,7 @@ import pathlib
 
 from support.cases import run_python
 
-CHECKS = pathlib.Path(__file__).parents[1] / "places_checks.py"
+CHECKS = pathlib.Path(__file__).parents[1] / "support/places_checks.py"
 
 
 def test_on_another_device_and_on_two():

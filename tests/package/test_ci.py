@@ -28,7 +28,7 @@ case "$*" in
     [ ! -e .venv ] || exit 9
     mkdir -p .venv/bin
     echo 'PATH="$PWD/.venv/bin:$PATH"' > .venv/bin/activate
-    for tool in python pip snakemake ruff snakefmt; do cp "$0" .venv/bin/$tool; done ;;
+    for tool in python pip snakemake ruff snakefmt lint-imports; do cp "$0" .venv/bin/$tool; done ;;
   *smoke.yaml) [ ! -e done ] || echo "Nothing to be done"; touch done ;;
   *"$CI_FAILS"*) exit 3 ;;
 esac
@@ -86,12 +86,12 @@ def test_each_command_has_a_clone_and_an_environment(checkout):
     assert second[0] == "pip install -e .[workflow,test]" and "peers" not in "".join(second)
     commands = [command for *_, command in calls]
     assert commands.count("snakemake --cores all --configfile config/smoke.yaml") == 2
-    assert sum("cpu.unavailable()" in command for command in commands) == 2
-    assert commands[-1] == "snakemake --lint"
+    assert sum("loader.unavailable()" in command for command in commands) == 2
+    assert commands[-2:] == ["snakemake --lint", "lint-imports "]
     assert not any(map(os.path.exists, made)) and "done" in output
 
 
-@pytest.mark.parametrize("fails", ["cpu.unavailable", "--quick", "test_browser", "check ."])
+@pytest.mark.parametrize("fails", ["loader.unavailable", "--quick", "test_browser", "check ."])
 def test_a_failure_ends_it(checkout, fails):
     code, _, calls = run(checkout, fails)
     assert code == 3 and fails in calls[-1][2]

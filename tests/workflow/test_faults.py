@@ -114,8 +114,8 @@ def test_killed_at_random_moments(project, kills):
 
 HOLD = """
 import sys
-from eventops.bench import alone
-with getattr(alone, sys.argv[1])() as span:
+from eventops.bench.records import turns
+with getattr(turns, sys.argv[1])() as span:
     print("held", flush=True)
     sys.stdin.readline()
     print(span(), flush=True)
@@ -280,7 +280,7 @@ def test_the_cause_is_read_from_the_log(tmp_path, text, said):
 
 def test_a_crash_in_native_code_is_in_the_log(tmp_path):
     code = (
-        "import sys, os, signal; from eventops.bench import log\n"
+        "import sys, os, signal; from eventops.bench.records import log\n"
         "with log.to_file(sys.argv[1]): os.kill(os.getpid(), signal.SIGSEGV)"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path / "a.log"], env=ENVIRONMENT)

@@ -17,7 +17,7 @@ from eventops.bench.peers import foreign, newest
 from eventops.bench.records import record
 from eventops.bench.report import report
 
-HERE = Path(__file__).resolve().parent
+TESTS = Path(__file__).resolve().parents[2]
 # What a package does when it is imported, and what is said of it.
 BROKEN = {
     "exits": ("raise SystemExit(3)", "SystemExit: 3"),
@@ -102,9 +102,9 @@ def run_stages(folder, *when, fakes=(), **environment):
     for name, text in dict(fakes).items():
         fake(path, name, text)
     found = os.environ.get("PYTHONPATH")
-    paths = os.pathsep.join(filter(None, [str(path), found]))
+    paths = os.pathsep.join(filter(None, [str(path), str(TESTS), found]))
     done = subprocess.run(
-        [sys.executable, HERE / "peer_stages.py", folder, *when],
+        [sys.executable, "-m", "support.peer_stages", folder, *when],
         env={**os.environ, "PYTHONPATH": paths, "JAX_PLATFORMS": "cpu", **environment},
         capture_output=True,
         text=True,
@@ -200,7 +200,7 @@ def test_a_peer_that_breaks_in_its_run_is_a_fact(when, said, tmp_path):
 
 FAILS = """
 import sys
-from eventops.bench import apart, foreign
+from eventops.bench.peers import apart, foreign
 def work():
     if sys.argv[1] == "raises": raise ValueError("ours")
     import os, signal; os.kill(os.getpid(), signal.SIGKILL)

@@ -66,10 +66,10 @@ def test_everybody_may_lock_the_file(shared, mask):
 
 AS_ANOTHER = f"""
 import os, sys, tempfile
-from eventops.bench import alone
+from eventops.bench.records import turns
 os.setgid({OTHER}); os.setuid({OTHER})
-tempfile.tempdir, alone.FALLBACKS = sys.argv[1], ()
-with getattr(alone, sys.argv[2])():
+tempfile.tempdir, turns.FALLBACKS = sys.argv[1], ()
+with getattr(turns, sys.argv[2])():
     print("held")
 """
 
