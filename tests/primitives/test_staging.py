@@ -39,9 +39,14 @@ def apply(op, spikes):
 
 
 def digest(op) -> tuple:
-    """What must survive any journey: the class, the graph, the weights and the product, bit for bit."""
+    """What must survive any journey: the class, sizes, the graph, the weights and the product, bit for bit.
+
+    Of the repr what follows the weight: the seed and parameters before it are not known where JAX has made other arrays.
+    """
     graph = None if op.rows is None else op.rows.hash()
-    return type(op).__name__, repr(op), graph, bits(op.weight), bits(op(SPIKES))
+    shown = repr(op).partition("weight=")[2]
+    kind = type(op).__name__, op.in_size, op.out_size
+    return *kind, shown, graph, bits(op.weight), bits(op(SPIKES))
 
 
 # ---- programs
