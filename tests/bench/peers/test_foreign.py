@@ -275,6 +275,6 @@ def test_the_report_says_what_was_measured_and_what_is_newer():
     assert dict(report.facts(machine))["Versions"] == f"{said}, pandas 2.3"
     one = {"status": "skipped", "reason": "", "versions": {"brian2": "2.9.0", "python": "3.11.7"}}
     found = networks_table.frame(
-        [{"job": {"model": "coba", "n": 1}, "simulators": {"brian2": one}}]
+        [{"job": {"id": "coba-1", "model": "coba", "n": 1}, "simulators": {"brian2": one}}]
     )
     assert found["versions"][0].startswith("brian2 2.9.0 (2.11.0 is newer and needs Python 3.13")

@@ -84,7 +84,11 @@ def as_another(folder, how):
 @pytest.fixture
 def open_path(tmp_path):
     """Other users may pass through the folders above, which pytest makes private."""
-    above = [p for p in (tmp_path, *tmp_path.parents) if p.name.startswith(("pytest-", "test_"))]
+    above = [
+        p
+        for p in (tmp_path, *tmp_path.parents)
+        if p.name.startswith(("pytest-", "popen-", "test_"))
+    ]
     modes = [p.stat().st_mode for p in above]
     for path in above:
         path.chmod(0o755)
