@@ -218,7 +218,7 @@ def test_float64():
     op = nn.EventSparse((PRE, POST, VALUE.astype(np.float64) / 3), **SHAPE)
     assert op.dtype == jnp.float64 and np.array_equal(dense(op)[PRE, POST], VALUE / np.float64(3))
     assert (
-        nn.EventSparse((PRE, POST, 0.5), **SHAPE).dtype == jnp.float32
+        nn.EventSparse((PRE, POST, 0.5), **SHAPE).dtype == jnp.float64
     )  # as a number is elsewhere
     assert nn.EventSparse((PRE, POST, 0.5), dtype="float64", **SHAPE).dtype == jnp.float64
 
