@@ -12,7 +12,8 @@ from .operators.fixed_num import EventFixedNumConn, FixedNumConn
 from .operators.fixed_prob import EventFixedProb
 from .operators.fixed_total import EventFixedTotalNum
 from .operators.linear import EventLinear, Linear
-from .operators.neurons import LIFCond, LIFDelta, LIFExp, NeuronState
+from .operators.neuron_step import NeuronState
+from .operators.neurons import LIFCond, LIFDelta, LIFExp
 from .operators.sharded import sharded
 from .operators.sparse import EventSparse
 

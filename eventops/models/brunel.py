@@ -20,7 +20,8 @@ import jax.numpy as jnp
 
 from ..operators.drive import PoissonInput
 from ..operators.fixed_num import EventFixedNumConn
-from ..operators.neurons import LIFDelta, NeuronState
+from ..operators.neuron_step import NeuronState
+from ..operators.neurons import LIFDelta
 
 DT = 0.1  # ms, as all times here
 TAU, REFRACTORY, DELAY = 20.0, 2.0, 1.5

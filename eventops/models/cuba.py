@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 
 from ..operators.fixed_prob import EventFixedProb
-from ..operators.neurons import LIFExp, NeuronState
+from ..operators.neuron_step import NeuronState
+from ..operators.neurons import LIFExp
 
 DT = 0.1  # ms, as all times here
 TAU, TAU_E, TAU_I, REFRACTORY = 20.0, 5.0, 10.0, 5.0

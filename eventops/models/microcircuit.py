@@ -26,7 +26,8 @@ import numpy as np
 from ..operators.delays import Delayed, DelayState
 from ..operators.drive import PoissonInput
 from ..operators.fixed_total import EventFixedTotalNum
-from ..operators.neurons import LIFExp, NeuronState
+from ..operators.neuron_step import NeuronState
+from ..operators.neurons import LIFExp
 from ..operators.sparse import EventSparse
 
 DT = 0.1  # ms, as all times here
