@@ -55,12 +55,13 @@ def derived(op):
     if not procedural:
         shape = plain._weight_shape()
         yield "array", lambda: op.with_weight(np.ones(shape, np.float32))
-        yield "initialiser", lambda: op.with_weight(NORMAL)
         yield "delays", lambda: nn.Delayed(plain, np.arange(np.prod(shape)).reshape(shape) % 3)
-        yield (
-            "drawn delays",
-            lambda: nn.Delayed(plain, lambda k, s, d: jax.random.randint(k, s, 0, 4, d)),
-        )
+        if plain.seed is not None:  # as it is where arrays were moved to another device
+            yield "initialiser", lambda: op.with_weight(NORMAL)
+            yield (
+                "drawn delays",
+                lambda: nn.Delayed(plain, lambda k, s, d: jax.random.randint(k, s, 0, 4, d)),
+            )
         yield "with_columns", lambda: op.with_columns()
     if plain.graph is not None and (not procedural or plain.law is not None):
         yield "law", lambda: op.with_weight(LAW)

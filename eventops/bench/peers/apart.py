@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
-import pickle
 import signal
 import sys
 import traceback
@@ -23,18 +23,23 @@ def run(work: Callable[[], Any]) -> Any:
     Parameters
     ----------
     work
-        Must be the first to use JAX's devices, whose threads a copy of the process would not have. What it returns can
-        be pickled.
+        Must be the first to use JAX's devices, whose threads a copy of the process would not have. It returns what JSON
+        can hold, as records do.
+
+    Raises
+    ------
+    SystemExit
+        Where ``work`` raised; the traceback has been printed.
     """
     if sys.platform != "linux":  # elsewhere system libraries forbid such copies
         return work()
     while True:
         data, status = _in_a_copy(work)
         if data:
-            returned, value = pickle.loads(data)
-            if returned:
-                return value
-            raise value
+            answer = json.loads(data)
+            if "returned" not in answer:
+                raise SystemExit(1)
+            return answer["returned"]
         name, how = foreign.busy(), _how(status)
         if not name:
             _end_alike(status)
@@ -43,7 +48,7 @@ def run(work: Callable[[], Any]) -> Any:
         foreign.lose(name, text)
 
 
-def _in_a_copy(work) -> tuple[bytes, int]:
+def _in_a_copy(work) -> tuple[str, int]:
     """What a copy of this process said in the end, and how it ended."""
     reading, writing = os.pipe()
     sys.stdout.flush()
@@ -55,7 +60,7 @@ def _in_a_copy(work) -> tuple[bytes, int]:
         _end_with(parent)
         _answer(work, writing)
     os.close(writing)
-    with os.fdopen(reading, "rb") as file:
+    with os.fdopen(reading, encoding="utf-8") as file:
         data = file.read()
     return data, os.waitpid(child, 0)[1]
 
@@ -63,25 +68,15 @@ def _in_a_copy(work) -> tuple[bytes, int]:
 def _answer(work, writing: int) -> None:
     """In the copy: work, say what came of it, and end without what a process does at its end, which is not its own."""
     try:
-        data = pickle.dumps((True, work()))
-    except BaseException as error:  # noqa: BLE001 - it is raised on in the process that waits
+        data = json.dumps({"returned": work()})
+    except BaseException:  # noqa: BLE001 - the process that waits ends by it
         traceback.print_exc()
-        data = _pickled(error)
-    with os.fdopen(writing, "wb") as file:
+        data = json.dumps({})
+    with os.fdopen(writing, "w", encoding="utf-8") as file:
         file.write(data)
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
-
-
-def _pickled(error: BaseException) -> bytes:
-    """An exception for the process that waits, or one that says the same where it cannot be sent."""
-    try:
-        data = pickle.dumps((False, error))
-        pickle.loads(data)
-        return data
-    except Exception:  # noqa: BLE001
-        return pickle.dumps((False, RuntimeError(foreign.reason(error))))
 
 
 def _end_with(parent: int) -> None:
