@@ -12,5 +12,6 @@ def step(law, v, wait, *arrays, channels, conductance, pause):
     out.append(jax.ShapeDtypeStruct(v.shape, np.bool_))
     aliases = {k + 1: k for k in range(len(state))}
     call = jax.ffi.ffi_call(target("Neurons"), out, input_output_aliases=aliases)
-    attributes = dict(channels=np.int64(channels), conductance=conductance, pause=np.int64(pause))
-    return tuple(call(law, v, wait, *arrays, **attributes))
+    attributes = dict(channels=channels, conductance=int(conductance), pause=pause)
+    whole = {name: np.int64(value) for name, value in attributes.items()}
+    return tuple(call(law, v, wait, *arrays, **whole))

@@ -13,12 +13,13 @@
   X(RowsUpdateOnPost) X(DenseUpdate) X(RowsTouchedOnPre) X(RowsTouchedOnPost) X(Replace) X(DelayedStep)    \
   X(DelayedDeliver) X(DelayedSpikeCotangent) X(DelayedWeightCotangent) X(RingSwap)    \
   X(GeneratedForward) X(GeneratedSpikeCotangent) X(GeneratedWeightCotangent) X(StandardWeights) \
-  X(PoissonCounts) X(PoissonCurrent) X(PoissonSpikes)
+  X(PoissonCounts) X(PoissonCurrent) X(PoissonSpikes) X(Neurons)
 
 #include "changed.h"
 #include "delayed.h"
 #include "drive.h"
 #include "drawn.h"
+#include "neurons.h"
 #include "products.h"
 #include "spoil.h"
 
@@ -68,6 +69,7 @@ inline void Right(Draft& d, Handler handler, Call* call) {
     case kPoissonCounts: return DriveCounts(d, call);
     case kPoissonCurrent: return DriveCurrent(d, call);
     case kPoissonSpikes: return DriveSpikes(d, call);
+    case kNeurons: return StepOfNeurons(d, call);
     case kHandlers: break;
   }
 }

@@ -59,11 +59,11 @@ ffi::Error Step(ffi::ThreadPool& pool, const Buffers& b, int channels, bool cond
 }
 
 ffi::Error NeuronsImpl(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::RemainingRets rets, int64_t channels,
-                       bool conductance, int64_t pause) {
+                       int64_t conductance, int64_t pause) {
+  const char* wrong = "Neurons: there may be none (without conductances), one or two channels, each with an input";
+  if (channels < (conductance != 0 ? 1 : 0) || channels > 2) return Invalid(wrong);
   const size_t n_args = 4 + channels + std::max<int64_t>(1, channels);
-  if (channels < (conductance ? 1 : 0) || channels > 2 || args.size() != n_args || rets.size() != 3 + size_t(channels)) {
-    return Invalid("Neurons: there may be none (without conductances), one or two channels, each with an input");
-  }
+  if (args.size() != n_args || rets.size() != 3 + static_cast<size_t>(channels)) return Invalid(wrong);
   if (pause < 0 || pause > INT16_MAX) return Invalid("Neurons: the pause must fit 16 bits");
   Buffers b;
   for (size_t k = 0; k < n_args; ++k) b.in.push_back(*args.get<ffi::AnyBuffer>(k));
@@ -82,8 +82,8 @@ ffi::Error NeuronsImpl(ffi::ThreadPool pool, ffi::RemainingArgs args, ffi::Remai
   for (size_t k = 3; k + 1 < n_args; ++k) right &= fits(b.in[k], dtype);
   for (size_t k = 2; k + 1 < b.out.size(); ++k) right &= fits(b.out[k], dtype);
   if (!right) return Invalid("Neurons: all arrays must have one shape and dtype, and waits must be int16");
-  if (dtype == ffi::DataType::F32) return Step<float>(pool, b, channels, conductance, int16_t(pause));
-  if (dtype == ffi::DataType::F64) return Step<double>(pool, b, channels, conductance, int16_t(pause));
+  if (dtype == ffi::DataType::F32) return Step<float>(pool, b, channels, conductance != 0, int16_t(pause));
+  if (dtype == ffi::DataType::F64) return Step<double>(pool, b, channels, conductance != 0, int16_t(pause));
   return Invalid("Neurons: states must be float32 or float64");
 }
 
@@ -96,5 +96,5 @@ EVENTOPS_HANDLER(EventopsNeurons, eventops::NeuronsImpl,
                      .RemainingArgs()
                      .RemainingRets()
                      .Attr<int64_t>("channels")
-                     .Attr<bool>("conductance")
+                     .Attr<int64_t>("conductance")
                      .Attr<int64_t>("pause"));
