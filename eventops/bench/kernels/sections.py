@@ -15,6 +15,7 @@ import numpy as np
 
 import eventops as nn
 from eventops.bench.kernels import cases as kernel_cases
+from eventops.bench.kernels import steps
 from eventops.bench.measure import stats
 from eventops.bench.measure.timing import Method, interleave
 from eventops.bench.peers import foreign
@@ -220,6 +221,18 @@ def plasticity() -> None:
         _compare_cases(f"{k} of {n}", kernel_cases.plasticity(_job(n, k)))
 
 
+def drive() -> None:
+    """Poisson input of many neurons, against JAX's Poisson numbers and against 32 random bits for each."""
+    for comparison in steps.drive():
+        compare(*comparison)
+
+
+def neurons() -> None:
+    """The native step of neurons, against XLA's loop for the same equations."""
+    for comparison in steps.neurons():
+        compare(*comparison)
+
+
 def once() -> None:
     """The two hot kernels four times each and nothing else, for a profiler that counts instructions."""
     rows = nn.EventFixedNumConn(40_000, 40_000, 80, 0.5, seed=1)
@@ -253,7 +266,17 @@ def _compare_cases(name: str, cases) -> None:
 
 SECTIONS = {
     f.__name__: f
-    for f in (batches, cotangents, precision, procedural, generated, delays, plasticity)
+    for f in (
+        batches,
+        cotangents,
+        precision,
+        procedural,
+        generated,
+        delays,
+        plasticity,
+        drive,
+        neurons,
+    )
 }
 # Not among those that run without a name, nor in a record: nothing is compared.
 ALONE = {"once": once}
