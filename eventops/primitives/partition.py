@@ -10,7 +10,9 @@ import functools
 import math
 
 import jax
+import numpy as np
 from jax.experimental.custom_partitioning import custom_partitioning
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 _INSTEAD = "make the operator with eventops.sharded(operator, mesh, axis, split=...)(...), which splits its rows as well"
@@ -125,20 +127,28 @@ def for_devices(ctx, kernel, product: str, kind: str, shape: tuple[int, int]):
             f"eventops: this version of JAX does not say which devices a product is for; {_INSTEAD}"
         )
     shapes = [a.shape for a in (*ctx.avals_in, *ctx.avals_out)]
-    rule = _Rule(kernel, product, kind, shape, shapes)
-    split = custom_partitioning(lambda *args: alone(*args))
+    # What the kernel closes over, as the tables of a drawn graph, must be operands: the partitioner takes no constants.
+    program = jax.make_jaxpr(alone)(*(jax.ShapeDtypeStruct(a.shape, a.dtype) for a in ctx.avals_in))
+    tables = program.consts
+    rule = _Rule(kernel, product, kind, shape, shapes, [np.ndim(x) for x in tables])
+
+    def whole(*args):
+        operands, constants = args[: len(ctx.avals_in)], args[len(ctx.avals_in) :]
+        return jaxpr_as_fun(ClosedJaxpr(program.jaxpr, list(constants)))(*operands)[0]
+
+    split = custom_partitioning(whole if tables else lambda *args: alone(*args))
     split.def_partition(
         rule.partition,
         infer_sharding_from_operands=rule.infer,
         sharding_rule=rule.text(),
     )
-    return split
+    return lambda *args: split(*args, *tables)
 
 
 class _Rule:
     """Which dimension of the operands and the result is which, and what follows from it."""
 
-    def __init__(self, kernel, product, kind, shape, shapes):
+    def __init__(self, kernel, product, kind, shape, shapes, tables=()):
         self.kernel, self.product, self.shape = kernel, product, shape
         place = {"forward": 0, "spike_cotangent": 1, "weight_cotangent": 0}[product]
         batch = [f"b{k}" for k in range(len(shapes[place]) - 2)]
@@ -156,6 +166,8 @@ class _Rule:
             "weight_cotangent": ([spikes, g], weight),
         }[product]
         self.operands = [dims[: len(s)] for dims, s in zip([*operands, *graph], shapes)]
+        self.n_own = len(self.operands)  # before the tables, which every device has
+        self.operands += [[f"table{d}" for d in range(n)] for n in tables]
         self.result = result[: len(shapes[-1])]
         self.free = {"v", *batch, *(["post"] if dense else [])}
 
@@ -217,7 +229,7 @@ class _Rule:
         shape = (self.shape[0], self.shape[1] // parts)
 
         def local(*args):
-            out = self.kernel(shape, *args)
+            out = self.kernel(shape, *args[: self.n_own])
             return jax.lax.psum(out, summed) if summed else out
 
         return (

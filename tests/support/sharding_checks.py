@@ -321,6 +321,26 @@ def plain_jit_splits_the_batch():
 
 
 @check
+def plain_jit_splits_the_batch_of_what_is_drawn():
+    """The tables of a graph that is drawn on every call are on every device."""
+    mesh = mesh_of()
+    for law in (0.5, nn.weights.Normal(0.0, 1.0)):
+        for op in (
+            nn.EventFixedProb(24, 16, 0.3, law, storage="procedural"),
+            nn.EventFixedNumConn(24, 16, 5, law, storage="procedural"),
+        ):
+            spikes = spikes_for(op, 8)
+            placed = put(spikes, mesh, "x")
+            compiled = jax.jit(call).lower(op, placed).compile()
+            assert collectives(compiled) == [], collectives(compiled)
+            out = compiled(op, placed)
+            assert out.sharding.shard_shape(out.shape)[0] == 2
+            close(out, op(spikes))
+            for got, expected in zip(jax.jit(gradients)(op, placed), gradients(op, spikes)):
+                close(got, expected)
+
+
+@check
 def plain_jit_splits_the_columns_of_dense_weights():
     mesh = mesh_of()
     op = nn.EventLinear(40, 32, NORMAL)
